@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow lint types wheel-test docs base-model clean
+.PHONY: help install demo test test-slow test-crash lint types wheel-test docs base-model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +24,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## correct a language model with a few hundred facts, and look at the result
 	@$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) ## run the tests, the slow ones left out
-	@$(BIN)/python -m pytest -q -m 'not slow'
+test: $(INSTALLED) ## run the tests, the slow ones and the full crash counts left out
+	@$(BIN)/python -m pytest -q -m 'not slow and not crash'
 
 test-slow: $(INSTALLED) ## run the slow tests only
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m 'slow and not crash'
+
+test-crash: $(INSTALLED) ## run crashes, damage and fuzz in full, and print the counts
+	@$(BIN)/python -m pytest -q -m crash -rP --no-header tests/editlog tests/crash tests/experts
 
 lint: $(INSTALLED) ## check style with ruff
 	@$(BIN)/ruff check .

@@ -8,12 +8,11 @@ HEAD.next (it was). Anything else is damage or tampering, and nothing is touched
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from editlog import failpoints
+from editlog import durable
 from editlog.canonical import canonical_json, sha256, tag, untag
 from editlog.errors import IntegrityError
 
@@ -73,27 +72,22 @@ def read(directory: Path, name: str = HEAD) -> Head | None:
 
 def announce(directory: Path, head: Head) -> None:
     """Make HEAD.next durable: from here on the log may be found at `head`."""
-    path, fresh = directory / NEXT, directory / f"{NEXT}.new"
-    failpoints.hit("head.next.write")
-    with fresh.open("wb") as file:
-        file.write(head.encode())
-        file.flush()
-        failpoints.hit("head.next.sync")
-        os.fsync(file.fileno())
-    failpoints.hit("head.next.rename")
-    fresh.rename(path)
-    failpoints.hit("head.next.sync_directory")
-    sync_directory(directory)
-    failpoints.hit("head.next.durable")
+    fresh = directory / f"{NEXT}.new"
+    durable.write(fresh, head.encode(), point="head.next")
+    durable.rename(fresh, directory / NEXT, point="head.next")
+    durable.sync_directory(directory, point="head.next")
 
 
 def promote(directory: Path) -> None:
     """Make HEAD.next the HEAD, durably: what it names is acknowledged once this returns."""
-    failpoints.hit("head.rename")
-    (directory / NEXT).rename(directory / HEAD)
-    failpoints.hit("head.sync_directory")
-    sync_directory(directory)
-    failpoints.hit("head.durable")
+    durable.rename(directory / NEXT, directory / HEAD, point="head")
+    durable.sync_directory(directory, point="head")
+
+
+def forget(directory: Path) -> None:
+    """Drop a HEAD.next whose transaction was never committed."""
+    (directory / NEXT).unlink(missing_ok=True)
+    durable.sync_directory(directory, point="head.forget")
 
 
 def settle(directory: Path, tail: tuple[int, str] | None) -> tuple[Head, bool]:
@@ -106,15 +100,6 @@ def settle(directory: Path, tail: tuple[int, str] | None) -> tuple[Head, bool]:
         if candidate is not None and (candidate.seq, candidate.hash) == tail:
             return candidate, candidate is not head
     raise IntegrityError(_disagreement(directory, head, tail))
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disagreement(directory: Path, head: Head | None, tail: tuple[int, str] | None) -> str:

@@ -8,6 +8,7 @@ that dies leaves no note, and its successor relies on HEAD alone.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from editlog.errors import IntegrityError
@@ -21,10 +22,11 @@ def withdraw(directory: Path) -> None:
 
 
 def note(directory: Path, database: Path, seq: int) -> None:
-    """Note the length of a database that was closed with `seq` events in it."""
+    """Note the length of a database that was closed with `seq` events in it; without room for it, there is no note."""
     fresh = directory / f"{LENGTH}.new"
-    fresh.write_text(json.dumps({"seq": seq, "bytes": database.stat().st_size}) + "\n")
-    fresh.replace(directory / LENGTH)
+    with suppress(OSError):  # what was to be written is acknowledged by now
+        fresh.write_text(json.dumps({"seq": seq, "bytes": database.stat().st_size}) + "\n")
+        fresh.replace(directory / LENGTH)
 
 
 def check(directory: Path, database: Path, seq: int) -> None:

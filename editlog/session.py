@@ -8,7 +8,6 @@ because opening it to write would destroy the evidence.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from editlog import failpoints, head, length, schema
+from editlog import durable, failpoints, head, length, schema
 from editlog.canonical import tag, untag
 from editlog.errors import Busy, IntegrityError, LifelongError, UsageError
 from editlog.events import GENESIS, Entry, Stamp, body_of, encode, link
@@ -92,9 +91,8 @@ class Writer:
         self._take_epoch()
         fresh = Head(self.head.workspace, self.seq, tag(self.tail), self.head.epoch + 1)
         head.announce(self.directory, fresh)
-        failpoints.hit("commit.before")
-        self.con.execute("COMMIT")
-        failpoints.hit("commit.after")
+        with durable.operation("commit", self.directory / DATABASE):
+            self.con.execute("COMMIT")
         head.promote(self.directory)
         self.head = fresh
         return fresh
@@ -111,7 +109,7 @@ class Writer:
 def writing(directory: Path, *, timeout: float, clock: Clock) -> Iterator[Writer]:
     """Write one transaction: what is not committed when the block ends is rolled back."""
     _require(directory)
-    with locked(directory, shared=False, timeout=timeout):
+    with durable.told(directory / DATABASE), locked(directory, shared=False, timeout=timeout):
         heal(directory)
         before = _position(directory)
         length.check(directory, directory / DATABASE, before.seq)
@@ -144,8 +142,7 @@ def heal(directory: Path) -> None:
     if announced:
         head.promote(directory)
     else:
-        (directory / head.NEXT).unlink(missing_ok=True)
-        head.sync_directory(directory)
+        head.forget(directory)
 
 
 def build(directory: Path, workspace: str, entry: Entry, stamp: Stamp) -> Head:
@@ -163,14 +160,11 @@ def build(directory: Path, workspace: str, entry: Entry, stamp: Stamp) -> Head:
         schema.create(con, at)
         con.execute("INSERT INTO writer VALUES (1)")
         con.execute(_INSERT, [[1], at, [entry.kind], *who, [body.decode()], [chained]])
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
+    durable.sync(fresh, point="create")
     first = Head(workspace, 1, tag(chained), 1)
     head.announce(directory, first)
-    failpoints.hit("create.rename")
-    fresh.rename(directory / DATABASE)
-    failpoints.hit("create.sync_directory")
-    head.sync_directory(directory)
+    durable.rename(fresh, directory / DATABASE, point="create")
+    durable.sync_directory(directory, point="create")
     head.promote(directory)
     return first
 
@@ -226,6 +220,8 @@ def _told(error: duckdb.Error, path: Path, read_only: bool) -> LifelongError:
         return Busy(f"{path} is open in another program: close it and try again ({first})")
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.BinderException)):
         return UsageError(f"the log cannot be asked that: {first}")
-    if "No space left" in first or isinstance(error, duckdb.OutOfMemoryException):
+    if "No space left" in first:
+        return durable.disk_full(path)
+    if isinstance(error, duckdb.OutOfMemoryException):
         return LifelongError(f"{path} could not be written: {first}")
     return IntegrityError(f"{path} cannot be {'read' if read_only else 'written'}: {first}")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from editlog import export, head, retraction, session, verify
+from editlog import durable, export, head, retraction, session, verify
 from editlog.errors import UsageError
 from editlog.events import OF_A_JOB, VERSION, Entry, Event, Stamp
 from editlog.fact import Fact, Probes
@@ -51,7 +51,7 @@ class EditLog:
         """Begin a log, its first event naming a new workspace; raises UsageError where there is one."""
         log = cls(directory, timeout=timeout, clock=clock)
         stamp = Stamp(clock(), actor)
-        log.directory.mkdir(parents=True, exist_ok=True)
+        durable.make_directory(log.directory)
         with locked(log.directory, shared=False, timeout=timeout):
             for name in (session.DATABASE, head.HEAD):
                 if (log.directory / name).exists():

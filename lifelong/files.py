@@ -7,33 +7,13 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
-import os
-import secrets
 import shutil
 from pathlib import Path
 
-from editlog.head import sync_directory
+from editlog import durable
+from editlog.durable import make_directory, temporary_beside, write_atomically
 
-
-def temporary_beside(path: Path) -> Path:
-    """A name that nothing has yet, hidden, in the same directory."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader or a crash sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+__all__ = ["file_sha256", "make_directory", "publish_directory", "temporary_beside", "write_atomically"]
 
 
 def publish_directory(temporary: Path, final: Path) -> None:
@@ -43,20 +23,19 @@ def publish_directory(temporary: Path, final: Path) -> None:
     gives way.
     """
     for file in sorted(temporary.iterdir()):
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
-    sync_directory(temporary)
+        durable.sync(file, point="snapshot.file")
+    durable.sync_directory(temporary, point="snapshot.inside")
     if final.exists():
         if _equal_directories(temporary, final):
-            shutil.rmtree(temporary)
-            return
-        damaged = temporary_beside(final)
-        final.rename(damaged)
-        temporary.rename(final)
-        shutil.rmtree(damaged)
+            shutil.rmtree(temporary)  # whoever made that one may have died before its name was durable
+        else:
+            damaged = temporary_beside(final)
+            durable.rename(final, damaged, point="snapshot.aside")
+            durable.rename(temporary, final, point="snapshot")
+            shutil.rmtree(damaged)
     else:
-        temporary.rename(final)
-    sync_directory(final.parent)
+        durable.rename(temporary, final, point="snapshot")
+    durable.sync_directory(final.parent, point="snapshot")
 
 
 def _equal_directories(one: Path, other: Path) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 from editlog.canonical import canonical_json, sha256
 from editlog.errors import IntegrityError, UsageError
 from lifelong.anchors.gate import Gate, ScopedFact
-from lifelong.files import file_sha256, publish_directory, temporary_beside, write_atomically
+from lifelong.files import file_sha256, make_directory, publish_directory, temporary_beside, write_atomically
 from lifelong.serving import Served
 
 FORMAT = "lifelong-snapshot/1"
@@ -96,7 +96,7 @@ def write_snapshot(
     packs: Sequence[str],
 ) -> str:
     """Write a snapshot, whole or not at all, without serving it yet; returns its id."""
-    snapshots.mkdir(parents=True, exist_ok=True)
+    make_directory(snapshots)
     temporary = temporary_beside(snapshots / "new")
     temporary.mkdir()
     try:
@@ -119,7 +119,7 @@ def write_snapshot(
 
 def serve(snapshots: Path, snapshot_id: str) -> None:
     """Move CURRENT to a written snapshot: from this rename on, every new reader sees it."""
-    write_atomically(snapshots / CURRENT, f"{snapshot_id}\n".encode())
+    write_atomically(snapshots / CURRENT, f"{snapshot_id}\n".encode(), point="current")
 
 
 def current_id(snapshots: Path) -> str | None:

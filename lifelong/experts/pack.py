@@ -20,6 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from editlog import durable
 from editlog.canonical import canonical_json
 from editlog.errors import IntegrityError
 from lifelong.experts.expert import Expert, LowRank
@@ -79,8 +80,10 @@ def write_pack(directory: Path, experts: Sequence[Expert]) -> str:
     """Write a pack into `directory` (whole or not at all) and return its name."""
     name, content = encode_pack(experts)
     path = pack_path(directory, name)
-    if not path.exists() or path.read_bytes() != content:
-        write_atomically(path, content)
+    if path.exists() and path.read_bytes() == content:
+        durable.sync_directory(directory, point="pack")  # whoever wrote it may have died before its name was durable
+    else:
+        write_atomically(path, content, point="pack")
     return name
 
 

@@ -1,41 +1,49 @@
-"""Killed at any point of a write, the log is at one position or the next, and the next writer carries on.
+"""A write that is killed, or whose disk fails, at any of its points is whole or absent, and the next one carries on.
 
-The points are those the code itself names, so a new one is tested from the day it is written.
+Each row of the table is one operation on the disk, with a failpoint before and one after it. A new operation makes
+`test_the_table_names_every_point` fail until it stands in the table, and so is tested from the day it is written.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-import editlog
 from editlog import failpoints
-from editlog.errors import IntegrityError, UsageError
+from editlog.errors import IntegrityError, LifelongError, UsageError
 from editlog.fact import Fact
 from editlog.store import EditLog
 
-SOURCES = Path(editlog.__file__).parent
-POINTS = [
-    point
-    for path in sorted(SOURCES.glob("*.py"))
-    for point in re.findall(r'failpoints\.hit\("([^"]+)"\)', path.read_text())
-]
-OF_CREATION = [point for point in POINTS if point.startswith("create.")]
-OF_A_WRITE = [point for point in POINTS if point not in OF_CREATION]
+# Every operation of a write in its order, and whether the events are in the log when it is about to be done.
+OPERATIONS = {
+    "head.next.write": False,
+    "head.next.sync": False,
+    "head.next.rename": False,
+    "head.next.sync_directory": False,
+    "commit": False,
+    "head.rename": True,
+    "head.sync_directory": True,
+    "close": True,
+}
+OF_CREATION = ("directory.make", "directory.sync_directory", "create.sync", "create.rename", "create.sync_directory")
+OF_HEALING = ("head.forget.sync_directory",)
+POINTS = [f"{operation}.{side}" for operation in OPERATIONS for side in ("before", "after")]
 # What the database has committed is never lost, though it is acknowledged only once HEAD is durable.
-COMMITTED = {"commit.after", "head.rename", "head.sync_directory", "head.durable", "close.before", "close.after"}
+COMMITTED = set(POINTS[POINTS.index("commit.after") :])
+
+# Killed and out of space at each point in `make test`, all of them in `make test-crash`.
+FAULTS = ["crash", *(pytest.param(fault, marks=pytest.mark.crash) for fault in ("ENOSPC", "EIO"))]
+DISK_FAULTS = ["ENOSPC", pytest.param("EIO", marks=pytest.mark.crash)]
 
 FACTS = [Fact(prompt=f"Prompt number {n} is", target="one") for n in range(4)]
 
-pytestmark = pytest.mark.crash
 
-
-def _die(act: Callable[[], object], point: str) -> None:
+def die(act: Callable[[], object], point: str) -> None:
     """Act in a process of its own that ends at `point` as if killed: no clean-up, no flush, no farewell."""
     child = os.fork()
     if child == 0:
@@ -47,26 +55,73 @@ def _die(act: Callable[[], object], point: str) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137, f"{point} was not passed"
 
 
-def test_there_are_points_before_and_after_everything() -> None:
-    assert len(POINTS) == len(set(POINTS)) >= 12
+@contextmanager
+def failing(point: str, fault: str) -> Iterator[None]:
+    """The disk fails at `point` while the block runs."""
+    os.environ[failpoints.VARIABLE] = f"{point}={fault}"
+    try:
+        yield
+    finally:
+        del os.environ[failpoints.VARIABLE]
 
 
-@pytest.mark.parametrize("point", OF_A_WRITE)
-def test_a_write_that_dies_is_whole_or_absent(empty_log: Path, tmp_path: Path, point: str) -> None:
+def points_passed(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> set[str]:
+    """The names of all points that an act passes."""
+    passed: set[str] = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(failpoints, "hit", passed.add)
+        act()
+    return passed
+
+
+def test_the_table_names_every_point(empty_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = shutil.copytree(empty_log, tmp_path / "log")
-    _die(lambda: EditLog(directory).ingest(FACTS[:3], actor="ada"), point)
+    assert points_passed(monkeypatch, lambda: EditLog(directory).ingest(FACTS, actor="ada")) == set(POINTS)
+    created = points_passed(monkeypatch, lambda: EditLog.create(tmp_path / "new" / "log", actor="ada"))
+    assert created - set(POINTS) == {f"{operation}.{side}" for operation in OF_CREATION for side in ("before", "after")}
 
-    reader = EditLog(directory)
-    seen = len(reader.facts())  # a reader neither waits for repairs nor makes any
+
+def whole_or_absent(directory: Path, point: str, fault: str) -> None:
+    """What every interrupted ingest of three facts must leave: three or none, and a log that carries on."""
+    seen = len(EditLog(directory).facts())  # a reader neither waits for repairs nor makes any
     log = EditLog.open(directory)
-    assert len(log.facts()) == seen
-    assert seen == (3 if point in COMMITTED else 0)
-    assert log.verify() == []
-
+    assert len(log.facts()) == seen == (3 if point in COMMITTED else 0), (point, fault)
     log.ingest(FACTS, actor="ada")
     assert len(log.facts()) == 4
     assert log.verify() == []
     assert {path.name for path in directory.iterdir()} == {"edits.duckdb", "HEAD", "LENGTH", "LOCK", "TURN"}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_write_that_dies_is_whole_or_absent(empty_log: Path, tmp_path: Path, point: str) -> None:
+    directory = shutil.copytree(empty_log, tmp_path / "log")
+    die(lambda: EditLog(directory).ingest(FACTS[:3], actor="ada"), point)
+    whole_or_absent(directory, point, "crash")
+
+
+@pytest.mark.parametrize("fault", DISK_FAULTS)
+@pytest.mark.parametrize("point", POINTS)
+def test_a_write_whose_disk_fails_is_whole_or_absent(empty_log: Path, tmp_path: Path, point: str, fault: str) -> None:
+    directory = shutil.copytree(empty_log, tmp_path / "log")
+    expected = IntegrityError if fault == "EIO" else LifelongError
+    with failing(point, fault), pytest.raises(expected, match=r"nothing acknowledged is lost.*do the same again"):
+        EditLog(directory).ingest(FACTS[:3], actor="ada")
+    whole_or_absent(directory, point, fault)
+
+
+@pytest.mark.parametrize("point", [f"{operation}.{side}" for operation in OF_HEALING for side in ("before", "after")])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_healing_that_is_interrupted_is_done_by_the_next(
+    empty_log: Path, tmp_path: Path, point: str, fault: str
+) -> None:
+    directory = shutil.copytree(empty_log, tmp_path / "log")
+    die(lambda: EditLog(directory).ingest(FACTS[:3], actor="ada"), "commit.before")
+    if fault == "crash":
+        die(lambda: EditLog.open(directory), point)
+    else:
+        with failing(point, fault), pytest.raises(LifelongError):
+            EditLog.open(directory)
+    whole_or_absent(directory, point, fault)
 
 
 @pytest.mark.parametrize("left", [0.0, 0.3, 0.6, 0.99])
@@ -75,7 +130,7 @@ def test_a_committed_row_that_the_database_lost_is_never_lost_in_silence(
 ) -> None:
     """DuckDB opens a write-ahead log whose tail is cut, with fewer rows and without a word; HEAD tells."""
     directory = shutil.copytree(empty_log, tmp_path / "log")
-    _die(lambda: EditLog(directory).ingest(FACTS, actor="ada"), "close.before")
+    die(lambda: EditLog(directory).ingest(FACTS, actor="ada"), "close.before")
     wal = directory / "edits.duckdb.wal"
     wal.write_bytes(wal.read_bytes()[: int(wal.stat().st_size * left)])
     evidence = {path.name: path.read_bytes() for path in directory.iterdir()}
@@ -89,10 +144,22 @@ def test_a_committed_row_that_the_database_lost_is_never_lost_in_silence(
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == evidence
 
 
-@pytest.mark.parametrize("point", [*OF_CREATION, "head.next.rename", "head.rename"])
-def test_a_creation_that_dies_leaves_a_whole_log_or_none(tmp_path: Path, point: str) -> None:
-    directory = tmp_path / "log"
-    _die(lambda: EditLog.create(directory, actor="ada"), point)
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "point",
+    [
+        *(f"{operation}.{side}" for operation in OF_CREATION for side in ("before", "after")),
+        "head.next.rename.before",
+        "head.rename.before",
+    ],
+)
+def test_a_creation_that_is_interrupted_leaves_a_whole_log_or_none(tmp_path: Path, point: str, fault: str) -> None:
+    directory = tmp_path / "new" / "log"
+    if fault == "crash":
+        die(lambda: EditLog.create(directory, actor="ada"), point)
+    else:
+        with failing(point, fault), pytest.raises(LifelongError):
+            EditLog.create(directory, actor="ada")
     try:
         log = EditLog.open(directory)
     except UsageError:
