@@ -79,7 +79,12 @@ def announce(directory: Path, head: Head) -> None:
 
 
 def promote(directory: Path) -> None:
-    """Make HEAD.next the HEAD, durably: what it names is acknowledged once this returns."""
+    """Make HEAD.next the HEAD, durably: what it names is acknowledged once this returns.
+
+    The directory is synced before, too: the database or its write-ahead log, which has just been made, must not lose
+    its name to a power failure that the new HEAD survives.
+    """
+    durable.sync_directory(directory, point="commit")
     durable.rename(directory / NEXT, directory / HEAD, point="head")
     durable.sync_directory(directory, point="head")
 

@@ -160,11 +160,9 @@ def build(directory: Path, workspace: str, entry: Entry, stamp: Stamp) -> Head:
         schema.create(con, at)
         con.execute("INSERT INTO writer VALUES (1)")
         con.execute(_INSERT, [[1], at, [entry.kind], *who, [body.decode()], [chained]])
-    durable.sync(fresh, point="create")
     first = Head(workspace, 1, tag(chained), 1)
     head.announce(directory, first)
     durable.rename(fresh, directory / DATABASE, point="create")
-    durable.sync_directory(directory, point="create")
     head.promote(directory)
     return first
 

@@ -26,11 +26,12 @@ OPERATIONS = {
     "head.next.rename": False,
     "head.next.sync_directory": False,
     "commit": False,
+    "commit.sync_directory": True,
     "head.rename": True,
     "head.sync_directory": True,
     "close": True,
 }
-OF_CREATION = ("directory.make", "directory.sync_directory", "create.sync", "create.rename", "create.sync_directory")
+OF_CREATION = ("directory.make", "directory.sync_directory", "create.rename")
 OF_HEALING = ("head.forget.sync_directory",)
 POINTS = [f"{operation}.{side}" for operation in OPERATIONS for side in ("before", "after")]
 # What the database has committed is never lost, though it is acknowledged only once HEAD is durable.
