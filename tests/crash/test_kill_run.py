@@ -51,9 +51,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def waiting(
-    tmp_path_factory: pytest.TempPathFactory, make_workspace: Callable[..., Workspace], facts: Records
-) -> Path:
+def waiting(tmp_path_factory: pytest.TempPathFactory, make_workspace: Callable[..., Workspace], facts: Records) -> Path:
     """A workspace in which a dozen acknowledged facts wait, to be trained in three waves."""
     import io
     import json
