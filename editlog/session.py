@@ -137,7 +137,7 @@ def heal(directory: Path) -> None:
     """Finish or forget what a crash interrupted; the caller holds the log alone."""
     if not unsettled(directory):
         return
-    with _opened(directory, read_only=True) as con:
+    with connected(directory / DATABASE, read_only=True) as con:
         _, announced = head.settle(directory, tail_of(con))
     if announced:
         head.promote(directory)
@@ -156,7 +156,7 @@ def build(directory: Path, workspace: str, entry: Entry, stamp: Stamp) -> Head:
     body = body_of(entry)
     chained = link(GENESIS, encode(1, entry.kind, stamp, body))
     at, who = naive(stamp.at), [stamp.actor, stamp.reason, stamp.job]
-    with duckdb.connect(fresh, config=_SETTINGS) as con:
+    with connected(fresh, read_only=False) as con:
         schema.create(con, at)
         con.execute("INSERT INTO writer VALUES (1)")
         con.execute(_INSERT, [[1], at, [entry.kind], *who, [body.decode()], [chained]])
@@ -200,15 +200,21 @@ def _last_moment(con: DuckDBPyConnection) -> datetime:
 
 
 @contextmanager
-def _opened(directory: Path, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
-    """A connection whose failures are told in this project's words."""
-    path = directory / DATABASE
+def connected(path: Path, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
+    """A connection to a database of whatever schema, its failures told in this project's words."""
     try:
         with duckdb.connect(path, read_only=read_only, config=_SETTINGS) as con:
-            schema.check(con)
             yield con
     except duckdb.Error as error:
         raise _told(error, path, read_only) from error
+
+
+@contextmanager
+def _opened(directory: Path, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
+    """A connection to the log's database, which has this program's schema; raises schema.Outdated and others."""
+    with connected(directory / DATABASE, read_only=read_only) as con:
+        schema.check(con)
+        yield con
 
 
 def _told(error: duckdb.Error, path: Path, read_only: bool) -> LifelongError:

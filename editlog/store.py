@@ -25,6 +25,8 @@ from editlog.head import Head
 from editlog.history import LoggedFact, read_events, read_facts, require_facts
 from editlog.lock import locked
 from editlog.lookup import Happening, facts_where, happenings, resolve
+from editlog.migrate import migrate
+from editlog.schema import Outdated
 from editlog.session import Clock, reading, writing
 from editlog.texts import probes_of_row
 from editlog.verify import Finding
@@ -63,12 +65,16 @@ class EditLog:
 
     @classmethod
     def open(cls, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now) -> EditLog:
-        """Open a log, after finishing or forgetting what a crash interrupted."""
+        """Open a log, after finishing or forgetting what a crash interrupted, and bring an older one up to date."""
         log = cls(directory, timeout=timeout, clock=clock)
         if session.unsettled(log.directory):
             with locked(log.directory, shared=False, timeout=timeout):
                 session.heal(log.directory)
-        log.head()
+        try:
+            log.head()
+        except Outdated:
+            with locked(log.directory, shared=False, timeout=timeout):
+                migrate(log.directory, clock)
         return log
 
     # Writing
