@@ -87,6 +87,21 @@ class FactRedacted(_Closed):
     fact: Seq
 
 
+class LogRecovered(_Open):
+    """A recovery of the log: the events before this one were brought back, and these things were not.
+
+    `lost` are the first and last event that are gone, `lost_texts` the facts whose words are; where `end_known` is
+    false, nobody can say whether more was lost. `evidence` names the folder that holds the damaged files.
+    """
+
+    kept: Seq
+    sources: dict[str, Count]
+    lost: Annotated[list[Seq], Field(min_length=2, max_length=2)] | None
+    lost_texts: list[Seq]
+    end_known: Annotated[bool, Field(strict=True)]
+    evidence: Words
+
+
 class Applied(_Open):
     """A fact and the expert that carries it."""
 
@@ -146,6 +161,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "job.finished": JobNote,
     "job.failed": JobNote,
     "experts.retired": Experts,
+    "log.recovered": LogRecovered,
 }
 OF_A_JOB = frozenset({"wave.trained"} | {kind for kind in KINDS if kind.startswith("job.")})
 

@@ -33,8 +33,11 @@ from editlog.verify import Finding
 
 if TYPE_CHECKING:
     from editlog.ingest import Receipt
+    from editlog.recover import Recovery
 
-_OF_THE_LOG = frozenset({"workspace.created", "ingest.batch", "fact.put", "fact.retracted", "fact.redacted"})
+_OF_THE_LOG = frozenset(
+    {"workspace.created", "ingest.batch", "fact.put", "fact.retracted", "fact.redacted", "log.recovered"}
+)
 
 
 def utc_now() -> datetime:
@@ -156,6 +159,28 @@ class EditLog:
             else:
                 facts, what = retraction.of_batch(writer.con, writer.seq, batch or 0), "batch"
             return self._withdraw(writer, facts, stamp, what, dry_run)
+
+    def recover(
+        self,
+        *,
+        actor: str,
+        reason: str | None = None,
+        export: Path | None = None,
+        dry_run: bool = False,
+    ) -> Recovery:
+        """Bring a damaged log back from what verifies: its database, then the file `export` that `log export` wrote.
+
+        Keeps the damaged files under `evidence/`, and appends an event that says what could not be brought back;
+        nothing is done to a log that is intact. Raises IntegrityError where not even the first event is to be had.
+        """
+        from editlog import recover
+
+        def stamp(last: datetime | None) -> Stamp:
+            now = self._clock()
+            return Stamp(max(now, last.replace(tzinfo=UTC)) if last else now, actor, reason)
+
+        with locked(self.directory, shared=False, timeout=self._timeout):
+            return recover.recover(self.directory, (), export=export, stamp=stamp, dry_run=dry_run)
 
     def checkpoint(self) -> None:
         """Fold DuckDB's write-ahead log, where a crash left one, into the database file."""

@@ -47,9 +47,14 @@ def verify(directory: Path, *, timeout: float) -> list[Finding]:
     """All findings, first those of the whole log, then by seq; raises where there is no log or it is busy."""
     try:
         with unchecked(directory, timeout=timeout) as con:
-            findings = [*_head(directory, con), *_guards(con), *_chain(con), *_texts(con)]
+            return inspect(directory, con)
     except IntegrityError as error:
-        findings = [Finding(None, "database", str(error))]
+        return [Finding(None, "database", str(error))]
+
+
+def inspect(directory: Path, con: DuckDBPyConnection) -> list[Finding]:
+    """All findings over a connection, the caller holding the lock; raises IntegrityError at an unreadable part."""
+    findings = [*_head(directory, con), *_guards(con), *_chain(con), *_texts(con)]
     return sorted(findings, key=lambda finding: (finding.seq is not None, finding.seq or 0))
 
 
@@ -122,8 +127,7 @@ def _event(row: Sequence[Any], previous: bytes) -> Iterator[Finding]:
 
 def _texts(con: DuckDBPyConnection) -> Iterator[Finding]:
     """Hold each fact.put to the words in the side table, and each row there to a fact.put."""
-    rows = con.execute("SELECT body FROM events WHERE kind = 'fact.redacted'").fetchall()
-    redacted = {json.loads(body)["fact"] for (body,) in rows}
+    told = _told_missing(con)
     query = (
         f"SELECT events.seq, body, texts.seq, secret, digest, key, probes, {', '.join(COLUMNS)} FROM events "
         "LEFT JOIN texts ON texts.seq = events.seq WHERE kind = 'fact.put'"
@@ -132,12 +136,22 @@ def _texts(con: DuckDBPyConnection) -> Iterator[Finding]:
         for row in page:
             if row[2] is not None:
                 yield from _text(row)
-            elif row[0] not in redacted:
-                yield Finding(row[0], "text", f"the text of f{row[0]} is missing, and no event erases it")
+            elif row[0] not in told:
+                yield Finding(row[0], "text", f"the text of f{row[0]} is missing, and no event says so")
     for (seq,) in con.execute(
         "SELECT seq FROM texts ANTI JOIN (SELECT seq FROM events WHERE kind = 'fact.put') USING (seq)"
     ).fetchall():
         yield Finding(seq, "text", f"there is a text for {seq}, which puts no fact")
+
+
+def _told_missing(con: DuckDBPyConnection) -> set[int]:
+    """The facts that an event says have no words any more: redacted, or lost in a recovery."""
+    query = "SELECT kind, body FROM events WHERE kind IN ('fact.redacted', 'log.recovered')"
+    told: set[int] = set()
+    for kind, body in con.execute(query).fetchall():
+        said = json.loads(body)
+        told.update([said["fact"]] if kind == "fact.redacted" else said["lost_texts"])
+    return told
 
 
 def _text(row: Sequence[Any]) -> Iterator[Finding]:
