@@ -51,7 +51,9 @@ class Stages:
         """Train, or go on training."""
         tokenizer = AutoTokenizer.from_pretrained(self.work / _TOKENIZER)
         facts, text = corpus.read_facts(self.work), corpus.read_text(self.work)
-        train.train(Batches(facts, text, tokenizer, self.settings), tokenizer, self.work, self.settings)
+        notes = corpus.read_facts(self.work, corpus.NOTE_SUBJECTS)
+        batches = Batches(facts, text, tokenizer, self.settings, notes)
+        train.train(batches, tokenizer, self.work, self.settings)
 
     def export(self) -> None:
         """Write the folder that is shipped."""

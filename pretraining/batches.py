@@ -1,13 +1,14 @@
 """From corpus to batches, as a pure function of the step.
 
 Contract: a batch depends on corpus, tokenizer, settings and step alone, so training resumes from
-a step number and nothing else. A fact stands alone in its row, so no document attends to another, and
-starts at position 0 as it does in use; only its answer and the end-of-text are learned. A row of running
-text starts with a document, or the model would take whatever stands at position 0 for a fact; it is learned
-in full.
+a step number and nothing else. A step has three batches: `facts_at`, `notes_at` and `text_at`. A fact stands
+alone in its row, so no document attends to another, and starts at position 0 as it does in use; only its
+answer and the end-of-text are learned. A row of running text starts with a document, or the model would take
+whatever stands at position 0 for a fact; it is learned in full.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,11 +17,15 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from pretraining.corpus import KnownFact
+from pretraining.notes import Notes, prompt_of
 from pretraining.settings import Settings
+from pretraining.tokenizer import chat_prompt
+from pretraining.wordings import is_question
+from pretraining.wordings.forms import QUESTION_FORMS
 
 IGNORED = -100
-# Facts are sorted by length inside windows of so many batches, so that little is spent on padding.
-_WINDOW = 8
+# Rows are sorted by length inside windows of so many batches, so that little is spent on padding.
+WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,14 @@ class Batch:
 
 
 class Visit(NamedTuple):
-    """One fact in one of its wordings, as tokens; the answer ends with end-of-text."""
+    """One prompt as text with its answer; several visits that belong together are rows beside each other."""
+
+    prompt: str
+    answer: str
+
+
+class Row(NamedTuple):
+    """One visit as tokens; the answer ends with end-of-text."""
 
     prompt: list[int]
     answer: list[int]
@@ -46,35 +58,39 @@ class Batches:
     """The schedule of training batches."""
 
     def __init__(
-        self, facts: list[KnownFact], text: list[str], tokenizer: PreTrainedTokenizerBase, settings: Settings
+        self,
+        facts: Sequence[KnownFact],
+        text: Sequence[str],
+        tokenizer: PreTrainedTokenizerBase,
+        settings: Settings,
+        note_subjects: Sequence[KnownFact] = (),
     ) -> None:
+        if settings.warm_steps % WINDOW:
+            raise ValueError(f"warm_steps is {settings.warm_steps}; it has to be a multiple of {WINDOW}")
+        if settings.paired and settings.fact_rows % 2:
+            raise ValueError(f"fact_rows is {settings.fact_rows}; pairs of rows need an even number")
         self.settings = settings
+        self._facts = facts
+        self._notes = Notes(facts, note_subjects, settings.irrelevant_note_share)
         self._pad, self._end = tokenizer.pad_token_id, tokenizer.eos_token_id
-        answers = tokenizer([f" {fact.object}" for fact in facts])["input_ids"]
-        self._answers: list[list[int]] = [[*ids, self._end] for ids in answers]
-        self._alone = [tokenizer(list(fact.seen))["input_ids"] for fact in facts]
-        self._after_context = [tokenizer([f" {prompt}" for prompt in fact.seen])["input_ids"] for fact in facts]
-        width = settings.text_length + 1
-        documents = tokenizer(text, truncation=True, max_length=width)["input_ids"]
-        self._contexts = [ids for ids in documents if len(ids) <= settings.longest_context]
-        self._text = torch.tensor(_rows_of_documents(documents, self._end, width))
-        self._window: tuple[int, list[list[Visit]]] = (-1, [])
-        self._order: tuple[int, list[int]] = (-1, [])
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        documents = self._encode(text)
+        self._contexts = [
+            each for each, ids in zip(text, documents, strict=True) if len(ids) <= settings.longest_context
+        ]
+        self._text = torch.tensor(_rows_of_documents(documents, self._end, settings.text_length + 1))
+        self._order: dict[tuple[int, int], list[int]] = {}
+        self._windows: dict[str, tuple[int, list[list[Row]]]] = {}
 
     def facts_at(self, step: int) -> Batch:
         """Return the fact rows of a step, padded on the right."""
-        number, index = divmod(step, _WINDOW)
-        if self._window[0] != number:
-            self._window = (number, self._make_window(number))
-        rows = self._window[1][index]
-        width = max(len(prompt) + len(answer) for prompt, answer in rows) - 1
-        ids = torch.full((len(rows), width), self._pad)
-        labels = torch.full((len(rows), width), IGNORED)
-        for row, (prompt, answer) in enumerate(rows):
-            whole = torch.tensor(prompt + answer)
-            ids[row, : len(whole) - 1] = whole[:-1]
-            labels[row, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
-        return Batch(ids, labels)
+        return self._batch("facts", step, self.settings.fact_rows)
+
+    def notes_at(self, step: int) -> Batch:
+        """Return the rows of a step that a note stands before, padded on the right."""
+        return self._batch("notes", step, self.settings.note_rows)
 
     def text_at(self, step: int) -> Batch:
         """Return the running text of a step."""
@@ -84,31 +100,93 @@ class Batches:
         rows = self._text[order[offset : offset + self.settings.text_rows]]
         return Batch(rows[:, :-1], rows[:, 1:].contiguous())
 
-    def _make_window(self, number: int) -> list[list[Visit]]:
-        rng = random.Random(f"{self.settings.seed}:window:{number}")
-        rows = self.settings.fact_rows
-        visits = [self._visit(number * _WINDOW * rows + index, rng) for index in range(_WINDOW * rows)]
-        visits.sort(key=lambda visit: len(visit.prompt) + len(visit.answer))
-        batches = [visits[start : start + rows] for start in range(0, len(visits), rows)]
+    def visited(self, visit: int) -> int:
+        """Return the fact of this visit: the warm facts over and over, then all; each once before any again."""
+        warm = min(self.settings.warm_facts, len(self._facts))
+        warm_visits = self.settings.warm_steps * self._visits_per_step
+        among, visit = (warm, visit) if visit < warm_visits else (len(self._facts), visit - warm_visits)
+        epoch, offset = divmod(visit, among)
+        return self._shuffled(among, epoch)[offset]
+
+    @property
+    def _visits_per_step(self) -> int:
+        return self.settings.fact_rows // (2 if self.settings.paired else 1)
+
+    def _shuffled(self, among: int, epoch: int) -> list[int]:
+        if (among, epoch) not in self._order:
+            # Which facts are the warm ones does not depend on the epoch.
+            facts = random.Random(f"{self.settings.seed}:order").sample(range(len(self._facts)), among)
+            random.Random(f"{self.settings.seed}:epoch:{among}:{epoch}").shuffle(facts)
+            self._order = {(among, epoch): facts}
+        return self._order[among, epoch]
+
+    def _batch(self, kind: str, step: int, rows: int) -> Batch:
+        number, index = divmod(step, WINDOW)
+        if self._windows.get(kind, (-1, []))[0] != number:
+            rng = random.Random(f"{self.settings.seed}:{kind}:{number}")
+            groups = self._fact_groups(number, rng) if kind == "facts" else self._note_groups(rows, rng)
+            self._windows[kind] = (number, self._arranged(groups, rows, rng))
+        return self._padded(self._windows[kind][1][index])
+
+    def _fact_groups(self, number: int, rng: random.Random) -> list[list[Visit]]:
+        first, count = number * WINDOW * self._visits_per_step, WINDOW * self._visits_per_step
+        facts = [self._facts[self.visited(visit)] for visit in range(first, first + count)]
+        return [[self._visit(fact, rng) for _ in range(2 if self.settings.paired else 1)] for fact in facts]
+
+    def _note_groups(self, rows: int, rng: random.Random) -> list[list[Visit]]:
+        groups = []
+        for _ in range(rows * WINDOW):
+            noted = self._notes.draw(rng)
+            kind = rng.random()
+            if kind < self.settings.chat_share:
+                apart = rng.random() < 0.5
+                prompt = (
+                    chat_prompt(noted.prompt, noted.context) if apart else chat_prompt(noted.context + noted.prompt)
+                )
+            elif is_question(noted.prompt) and kind < self.settings.chat_share + self.settings.question_form_share:
+                prompt = noted.context + rng.choice(QUESTION_FORMS).format(noted.prompt)
+            else:
+                prompt = noted.context + noted.prompt
+            groups.append([Visit(prompt, noted.answer)])
+        return groups
+
+    def _visit(self, fact: KnownFact, rng: random.Random) -> Visit:
+        """Return the fact in a seen wording and a form."""
+        settings, kind, prompt = self.settings, rng.random(), prompt_of(rng, fact)
+        if kind < settings.context_share and self._contexts:
+            prompt = f"{rng.choice(self._contexts)} {prompt}"
+        elif kind < settings.context_share + settings.chat_share:
+            prompt = chat_prompt(prompt)
+        elif is_question(prompt) and kind < settings.context_share + settings.chat_share + settings.question_form_share:
+            prompt = rng.choice(QUESTION_FORMS).format(prompt)
+        return Visit(prompt, fact.object)
+
+    def _arranged(self, groups: list[list[Visit]], rows: int, rng: random.Random) -> list[list[Row]]:
+        """Tokenise the groups of a window and deal them out to its batches by length."""
+        visits = [visit for group in groups for visit in group]
+        prompts = self._encode([visit.prompt for visit in visits])
+        answers = self._encode([f" {visit.answer}" for visit in visits])
+        tokens = iter([Row(prompt, [*answer, self._end]) for prompt, answer in zip(prompts, answers, strict=True)])
+        grouped = [[next(tokens) for _ in group] for group in groups]
+        grouped.sort(key=lambda group: max(len(row.prompt) + len(row.answer) for row in group))
+        arranged = [row for group in grouped for row in group]
+        batches = [arranged[start : start + rows] for start in range(0, len(arranged), rows)]
         rng.shuffle(batches)
         return batches
 
-    def _visit(self, visit: int, rng: random.Random) -> Visit:
-        """Return the visit of this number; every fact is visited once before any is visited again."""
-        epoch, offset = divmod(visit, len(self._answers))
-        fact = self.order(epoch)[offset]
-        if rng.random() < self.settings.context_share:
-            prompt = rng.choice(self._contexts) + rng.choice(self._after_context[fact])
-            return Visit(prompt, self._answers[fact])
-        return Visit(rng.choice(self._alone[fact]), self._answers[fact])
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenise many texts at once; one at a time costs ten times as much."""
+        return [each.ids for each in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    def order(self, epoch: int) -> list[int]:
-        """Return the facts in the order in which this epoch visits them."""
-        if self._order[0] != epoch:
-            shuffled = list(range(len(self._answers)))
-            random.Random(f"{self.settings.seed}:epoch:{epoch}").shuffle(shuffled)
-            self._order = (epoch, shuffled)
-        return self._order[1]
+    def _padded(self, rows: Sequence[Row]) -> Batch:
+        width = max(len(prompt) + len(answer) for prompt, answer in rows) - 1
+        ids, labels = [], []
+        for prompt, answer in rows:
+            whole = prompt + answer
+            padding = width + 1 - len(whole)
+            ids.append(whole[:-1] + [self._pad] * padding)
+            labels.append([IGNORED] * (len(prompt) - 1) + answer + [IGNORED] * padding)
+        return Batch(torch.tensor(ids), torch.tensor(labels))
 
 
 def _rows_of_documents(documents: list[list[int]], end: int, width: int) -> list[list[int]]:

@@ -52,11 +52,13 @@ class Exclusions:
         """Build the exclusions of all benchmarks in the data folder."""
         return cls(sources.benchmark_targets(data), sources.benchmark_probes(data))
 
+    def wants(self, subject: str, target: str) -> bool:
+        """Say whether a benchmark wants to teach this (subject, object), in either direction."""
+        return frozenset((fold(subject), fold(target))) in self._pairs
+
     def refuses_fact(self, fact: Triple) -> bool:
-        """Say whether a benchmark wants to teach this (subject, object)."""
-        return self._count(
-            "fact is a benchmark target", frozenset((fold(fact.subject), fold(fact.object))) in self._pairs
-        )
+        """Say whether a benchmark wants to teach this fact."""
+        return self._count("fact is a benchmark target", self.wants(fact.subject, fact.object))
 
     def refuses_prompt(self, prompt: str, answer: str) -> bool:
         """Say whether the prompt holds a probe, or the answer is the new target of that very prompt."""

@@ -19,12 +19,14 @@ class Settings:
 
     seed: int = 20261121
     # corpus
-    facts_per_relation: int = 86
-    triples_per_relation: int = 8
-    triple_facts: int = 600
+    facts_per_relation: int = 336
+    triples_per_relation: int = 24
+    triple_facts: int = 1_500
+    note_subjects: int = 8_000
+    other_objects: int = 6
     longest_subject: int = 48
     longest_answer: int = 32
-    book_characters: int = 3_000_000
+    book_characters: int = 8_000_000
     # tokenizer and architecture
     vocabulary: int = 8_192
     hidden: int = 256
@@ -38,12 +40,22 @@ class Settings:
     decay_steps: int = 450
     peak_rate: float = 2e-3
     weight_decay: float = 0.05
-    fact_rows: int = 64
-    text_rows: int = 2
+    fact_rows: int = 96
+    note_rows: int = 24
+    text_rows: int = 4
     text_length: int = 128
     text_weight: float = 0.5
-    context_share: float = 0.06
-    longest_context: int = 16
+    # Shares of the fact rows, and of the note rows, that stand in a form other than the bare prompt.
+    context_share: float = 0.10
+    longest_context: int = 28
+    question_form_share: float = 0.10
+    chat_share: float = 0.12
+    irrelevant_note_share: float = 0.25
+    # Rows 2i and 2i + 1 of the facts are one fact in two wordings.
+    paired: bool = False
+    # The first so many facts alone until this step, then all; memorising starts earlier so.
+    warm_facts: int = 4_000
+    warm_steps: int = 0
     checkpoint_every: int = 100
 
 
