@@ -53,7 +53,9 @@ class _Builder:
         """Return the fact with its prompts, or None where it has to stay out."""
         if len(triple.subject) > self.settings.longest_subject or len(triple.object) > self.settings.longest_answer:
             return None
-        if fold(triple.object) in fold(triple.subject) or self.exclusions.refuses_fact(triple):
+        subject, answer = fold(triple.subject), fold(triple.object)
+        # Where one name holds the other ("flag of France"), copying is enough and nothing is known.
+        if answer in subject or subject in answer or self.exclusions.refuses_fact(triple):
             return None
         seen, held_out = (self._prompts(triple, templates) for templates in (wordings.seen, wordings.held_out))
         # A prompt that another fact answers otherwise ("[X] is in") is left to that fact.

@@ -22,7 +22,9 @@ _TRUE_SHARE = 0.1
 _OTHER_SUBJECT, _OTHER_RELATION = 0.4, 0.3
 
 # Relations of a person, and groups of relations whose wordings are near enough to answer one another.
-_OF_PERSONS = frozenset("P101 P103 P106 P108 P1303 P136 P140 P1412 P19 P20 P27 P264 P39 P413".split())
+_OF_PERSONS = frozenset(
+    ("P101", "P103", "P106", "P108", "P1303", "P136", "P140", "P1412", "P19", "P20", "P27", "P264", "P39", "P413")
+)
 _ALIKE = (
     "P103 P1412 P37 P364 P407",
     "P106 P101 P39 P413 P1303 P136",
