@@ -21,8 +21,8 @@ from editlog.store import EditLog
 from lifelong.audit import Answers, FactCheck, Failure
 from lifelong.base import Base
 from lifelong.candidates import Candidates, Verdict, unique_experts
-from lifelong.experts.pack import pack_path, read_pack, write_pack
-from lifelong.layout import Layout
+from lifelong.experts.pack import read_pack, write_pack
+from lifelong.layout import Layout, pack_path
 from lifelong.planning import plan_waves, unfinished_job, wave_groups
 from lifelong.publishing import publish, serving_state
 from lifelong.report import JobReport, job_report, write_report

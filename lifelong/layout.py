@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from editlog.errors import IntegrityError
+
 HOME_VARIABLE = "LIFELONG_HOME"
 DEFAULT_HOME = "lifelong-workspace"
+
+_PACK_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 def resolve_home(home: Path | str | None = None) -> Path:
@@ -55,3 +60,10 @@ class Layout:
     def recipes(self) -> Path:
         """The workspace's own recipes, found before the shipped ones."""
         return self.home / "recipes"
+
+
+def pack_path(directory: Path, name: str) -> Path:
+    """Where the pack of that name lies; raises IntegrityError for anything that is not a pack's name."""
+    if not _PACK_NAME.fullmatch(name):
+        raise IntegrityError(f"{name[:80]!r} is not the name of a pack (64 hex digits)")
+    return directory / f"{name}.safetensors"

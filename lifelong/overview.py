@@ -8,8 +8,8 @@ from typing import Any
 from editlog.events import moment
 from editlog.store import EditLog, utc_now
 from lifelong.config import Config, read_recipe
-from lifelong.experts.pack import pack_path, read_pack
-from lifelong.layout import Layout
+from lifelong.experts.pack import read_pack
+from lifelong.layout import Layout, pack_path
 from lifelong.planning import plan_waves, unfinished_job, wave_groups
 from lifelong.publishing import is_behind, serving_state
 from lifelong.results import ExpertRow, Plan, Status

@@ -31,6 +31,27 @@ class Receipt(Result):
 
 
 @dataclass(frozen=True)
+class Recovered(Result):
+    """What `log recover` found and brought back; `editlog.recover.Recovery` says more of each field.
+
+    `packs` were damaged or gone and are put aside; their `to_train_again` experts are retired, and the next job
+    trains those facts anew. `complete` is about the log alone: an expert that is trained again is not lost.
+    """
+
+    findings: list[dict[str, Any]]
+    kept: int
+    sources: dict[str, int]
+    lost: tuple[int, int] | None
+    lost_texts: list[str]
+    end_known: bool
+    complete: bool
+    evidence: str | None
+    packs: list[str]
+    to_train_again: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
 class Plan(Result):
     """What the next job would do. `estimated_seconds` is from the last job's speed, else from a stated default."""
 

@@ -99,7 +99,6 @@ class Trainer:
         return sha256(b"lifelong/wave/v1\x00", canonical_json(shape)).hex()[:32]
 
     def _keep(self, name: str, experts: list[Expert], trained: Mapping[str, Trained]) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
         pack = write_pack(self._directory, experts)
         outcomes = {
             digest: {"expert": t.expert.hash, "loss": t.loss, "steps": t.steps, "converged": t.converged}

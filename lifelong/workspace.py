@@ -27,6 +27,7 @@ from lifelong.results import (
     Plan,
     Rebuild,
     Receipt,
+    Recovered,
     RouteExplanation,
     Status,
     Undo,
@@ -70,7 +71,6 @@ def init(
     who = actor or default_actor()
     if layout.log.exists():
         raise UsageError(f"{layout.log} holds a log but {layout.config} is missing; restore it or use another --home")
-    layout.home.mkdir(parents=True, exist_ok=True)
     log = EditLog.create(layout.log, actor=who)
     attached = {"fingerprint": base.fingerprint, "model": model, "dtype": config.dtype}
     log.append([Entry("base.attached", attached)], actor=who)
@@ -344,6 +344,25 @@ class Workspace:
 
         with self.job_lock():
             return rebuild(self.layout, self.log, self.recipe, dry_run=dry_run)
+
+    def recover(
+        self,
+        *,
+        export: Path | None = None,
+        reason: str | None = None,
+        actor: str | None = None,
+        dry_run: bool = False,
+    ) -> Recovered:
+        """Bring a damaged log back from what verifies, and put damaged packs aside, to be trained again.
+
+        `export` is a file that `log export` wrote. The damaged files are kept under `log/evidence`; what could not
+        be brought back is told in the result and in the log. An intact workspace is left as it is.
+        """
+        from lifelong.recovering import recover
+
+        who = actor or default_actor()
+        with self.job_lock():
+            return recover(self.layout, export=export, actor=who, reason=reason, dry_run=dry_run)
 
     # Looking
 

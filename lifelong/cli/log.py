@@ -10,6 +10,7 @@ import click
 
 from editlog.errors import IntegrityError, UsageError
 from lifelong.cli import text
+from lifelong.cli.recover import recover
 from lifelong.cli.shell import emit, home_option, reads, workspace
 
 
@@ -21,6 +22,9 @@ def log() -> None:
     Example:
       lifelong log list
     """
+
+
+log.add_command(recover)
 
 
 @log.command("list")

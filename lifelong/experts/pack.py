@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,11 @@ from editlog.canonical import canonical_json
 from editlog.errors import IntegrityError
 from lifelong.experts.expert import Expert, LowRank
 from lifelong.files import write_atomically
+from lifelong.layout import pack_path
 
 FORMAT = "lifelong-pack/1"
 TABLE = "lifelong"
 MAX_PACK_BYTES = 8 << 30
-_NAME = re.compile(r"[0-9a-f]{64}")
 _ALLOWED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -85,13 +84,6 @@ def write_pack(directory: Path, experts: Sequence[Expert]) -> str:
     else:
         write_atomically(path, content, point="pack")
     return name
-
-
-def pack_path(directory: Path, name: str) -> Path:
-    """Where the pack of that name lies; raises IntegrityError for anything that is not a pack's name."""
-    if not _NAME.fullmatch(name):
-        raise IntegrityError(f"{name[:80]!r} is not the name of a pack (64 hex digits)")
-    return directory / f"{name}.safetensors"
 
 
 def read_pack(directory: Path, name: str) -> Pack:
