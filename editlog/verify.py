@@ -83,8 +83,10 @@ def _first_disputed(directory: Path, tail: tuple[int, str] | None) -> int | None
         position = head.read(directory)
     except IntegrityError:
         return None
-    if position is None or tail is None:
+    if position is None:
         return None
+    if tail is None:
+        return 1
     return position.seq if position.seq == tail[0] else min(position.seq, tail[0]) + 1
 
 
