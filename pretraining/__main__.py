@@ -1,10 +1,11 @@
-"""`python -m pretraining [STAGE ...]`: corpus, tokenizer, train, export, evaluate; without a STAGE, all.
+"""`python -m pretraining [STAGE ...]`: corpus, tokenizer, train, export, ceiling, evaluate; without a STAGE, all.
 
 Contract: a stage whose output is already in the work folder is not done again when all are run, and
 training continues from its checkpoint; naming a stage does it again.
 """
 
 import argparse
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,13 +14,16 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from pretraining import corpus, evaluate, train
+from pretraining import ceiling, corpus, evaluate, train
 from pretraining.batches import Batches
+from pretraining.encoder.streams import STREAMS
 from pretraining.export import export, identity
 from pretraining.settings import Settings, data_folder, shipped_folder, work_folder
 from pretraining.tokenizer import train_tokenizer
 
 _TOKENIZER = "tokenizer"
+# Facts of each stream for the ceiling.
+_CEILING_FACTS = 200
 
 
 class Stages:
@@ -35,6 +39,7 @@ class Stages:
             "tokenizer": (self.tokenizer, (self.work / _TOKENIZER).exists),
             "train": (self.train, lambda: train.load_progress(self.work).step >= self.settings.steps),
             "export": (self.export, lambda: False),
+            "ceiling": (self.ceiling, lambda: False),
             "evaluate": (self.evaluate, lambda: False),
         }
 
@@ -61,6 +66,11 @@ class Stages:
         model: LlamaForCausalLM = train.trained_model(tokenizer, self.work, self.settings)
         export(model, tokenizer, self.shipped, identity(self.work, self.settings))
 
+    def ceiling(self) -> None:
+        """Measure how far an isolated expert on the shipped base generalises."""
+        lines = list(ceiling.lines(self.shipped, tuple(STREAMS), _CEILING_FACTS))
+        (self.work / evaluate.CEILING).write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+
     def evaluate(self) -> None:
         """Measure what is shipped and write its card; the list of facts is made again where it is missing."""
         if not (self.work / corpus.REPORT).exists():
@@ -71,7 +81,9 @@ class Stages:
 def main() -> None:
     """Run the stages named, or all that are missing."""
     parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__)
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="corpus, tokenizer, train, export, evaluate")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="corpus, tokenizer, train, export, ceiling, evaluate"
+    )
     parser.add_argument("--steps", type=int, default=Settings.steps, help="training steps in all (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     parser.add_argument("--work", type=Path, default=work_folder(), help="work folder (%(default)s)")

@@ -41,7 +41,7 @@ class Batch:
 
 
 class Visit(NamedTuple):
-    """One prompt as text with its answer; several visits that belong together are rows beside each other."""
+    """One prompt as text with its answer."""
 
     prompt: str
     answer: str
@@ -67,8 +67,6 @@ class Batches:
     ) -> None:
         if settings.warm_steps % WINDOW:
             raise ValueError(f"warm_steps is {settings.warm_steps}; it has to be a multiple of {WINDOW}")
-        if settings.paired and settings.fact_rows % 2:
-            raise ValueError(f"fact_rows is {settings.fact_rows}; pairs of rows need an even number")
         self.settings = settings
         self._facts = facts
         self._notes = Notes(facts, note_subjects, settings.irrelevant_note_share)
@@ -103,14 +101,10 @@ class Batches:
     def visited(self, visit: int) -> int:
         """Return the fact of this visit: the warm facts over and over, then all; each once before any again."""
         warm = min(self.settings.warm_facts, len(self._facts))
-        warm_visits = self.settings.warm_steps * self._visits_per_step
+        warm_visits = self.settings.warm_steps * self.settings.fact_rows
         among, visit = (warm, visit) if visit < warm_visits else (len(self._facts), visit - warm_visits)
         epoch, offset = divmod(visit, among)
         return self._shuffled(among, epoch)[offset]
-
-    @property
-    def _visits_per_step(self) -> int:
-        return self.settings.fact_rows // (2 if self.settings.paired else 1)
 
     def _shuffled(self, among: int, epoch: int) -> list[int]:
         if (among, epoch) not in self._order:
@@ -124,17 +118,17 @@ class Batches:
         number, index = divmod(step, WINDOW)
         if self._windows.get(kind, (-1, []))[0] != number:
             rng = random.Random(f"{self.settings.seed}:{kind}:{number}")
-            groups = self._fact_groups(number, rng) if kind == "facts" else self._note_groups(rows, rng)
-            self._windows[kind] = (number, self._arranged(groups, rows, rng))
+            visits = self._fact_visits(number, rng) if kind == "facts" else self._note_visits(rows, rng)
+            self._windows[kind] = (number, self._arranged(visits, rows, rng))
         return self._padded(self._windows[kind][1][index])
 
-    def _fact_groups(self, number: int, rng: random.Random) -> list[list[Visit]]:
-        first, count = number * WINDOW * self._visits_per_step, WINDOW * self._visits_per_step
-        facts = [self._facts[self.visited(visit)] for visit in range(first, first + count)]
-        return [[self._visit(fact, rng) for _ in range(2 if self.settings.paired else 1)] for fact in facts]
+    def _fact_visits(self, number: int, rng: random.Random) -> list[Visit]:
+        count = WINDOW * self.settings.fact_rows
+        facts = [self._facts[self.visited(visit)] for visit in range(number * count, (number + 1) * count)]
+        return [self._visit(fact, rng) for fact in facts]
 
-    def _note_groups(self, rows: int, rng: random.Random) -> list[list[Visit]]:
-        groups = []
+    def _note_visits(self, rows: int, rng: random.Random) -> list[Visit]:
+        visits = []
         for _ in range(rows * WINDOW):
             noted = self._notes.draw(rng)
             kind = rng.random()
@@ -147,8 +141,8 @@ class Batches:
                 prompt = noted.context + rng.choice(QUESTION_FORMS).format(noted.prompt)
             else:
                 prompt = noted.context + noted.prompt
-            groups.append([Visit(prompt, noted.answer)])
-        return groups
+            visits.append(Visit(prompt, noted.answer))
+        return visits
 
     def _visit(self, fact: KnownFact, rng: random.Random) -> Visit:
         """Return the fact in a seen wording and a form."""
@@ -161,15 +155,12 @@ class Batches:
             prompt = rng.choice(QUESTION_FORMS).format(prompt)
         return Visit(prompt, fact.object)
 
-    def _arranged(self, groups: list[list[Visit]], rows: int, rng: random.Random) -> list[list[Row]]:
-        """Tokenise the groups of a window and deal them out to its batches by length."""
-        visits = [visit for group in groups for visit in group]
+    def _arranged(self, visits: Sequence[Visit], rows: int, rng: random.Random) -> list[list[Row]]:
+        """Tokenise the visits of a window and deal them out to its batches by length."""
         prompts = self._encode([visit.prompt for visit in visits])
         answers = self._encode([f" {visit.answer}" for visit in visits])
-        tokens = iter([Row(prompt, [*answer, self._end]) for prompt, answer in zip(prompts, answers, strict=True)])
-        grouped = [[next(tokens) for _ in group] for group in groups]
-        grouped.sort(key=lambda group: max(len(row.prompt) + len(row.answer) for row in group))
-        arranged = [row for group in grouped for row in group]
+        arranged = [Row(prompt, [*answer, self._end]) for prompt, answer in zip(prompts, answers, strict=True)]
+        arranged.sort(key=lambda row: len(row.prompt) + len(row.answer))
         batches = [arranged[start : start + rows] for start in range(0, len(arranged), rows)]
         rng.shuffle(batches)
         return batches

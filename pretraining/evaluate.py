@@ -1,7 +1,7 @@
-"""Measuring a finished model: what it knows, in which wordings, and how well it models running text.
+"""Measuring a finished model: what it knows, in which wordings, whether it obeys a note, how it models text.
 
 Contract: `evaluate` reads the shipped folder with plain transformers, nothing of the training run but the
-published list of facts, and writes the figures and the model card. A fact counts as answered when greedy
+published lists, and writes the figures and the model card. A fact counts as answered when greedy
 generation emits the object and then end-of-text by itself, nothing more and nothing less.
 """
 
@@ -12,23 +12,27 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from pretraining import corpus, sources
+from pretraining import corpus, notes, sources
 from pretraining.card import write_card
 from pretraining.corpus import KnownFact
 from pretraining.export import IDENTITY
 from pretraining.settings import Settings
+from pretraining.tokenizer import chat_prompt
 from pretraining.wordings import is_question
+from pretraining.wordings.forms import QUESTION_FORMS
 
-FIGURES = "figures.json"
-# The longest answer of the list takes 13 tokens.
-_LONGEST_ANSWER = 16
+FIGURES, CEILING = "figures.json", "ceiling.json"
+# The longest answer of the list takes 15 tokens.
+_LONGEST_ANSWER = 18
 _ROWS = 128
 _COUNTERFACT_SAMPLE = 1_000
+_FORMS = ("statement", "question")
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,13 +82,36 @@ def _one_prompt_each(
 
 
 def known_fact_figures(shipped: Shipped, facts: Sequence[KnownFact], seed: int) -> dict[str, dict[str, float]]:
-    """Measure exact match by wording (seen, held out) and form (statement, question)."""
+    """Measure exact match by wording (seen, held out) and form (statement, question, chat)."""
     figures: dict[str, dict[str, float]] = {}
     for split, prompts_of in (("seen", lambda fact: fact.seen), ("held_out", lambda fact: fact.held_out)):
-        for form in ("statement", "question"):
-            pairs = _one_prompt_each(facts, prompts_of, form == "question", seed)
-            figures[f"{split}_{form}"] = {"facts": len(pairs), "exact": exact_match(shipped, pairs)}
-            _LOG.info("%s %s: %s", split, form, figures[f"{split}_{form}"])
+        asked = {form: _one_prompt_each(facts, prompts_of, form == "question", seed) for form in _FORMS}
+        asked["marked_question"] = [(QUESTION_FORMS[0].format(prompt), answer) for prompt, answer in asked["question"]]
+        asked["chat"] = [(chat_prompt(prompt), answer) for prompt, answer in asked["question"]]
+        for form, pairs in asked.items():
+            if pairs:
+                figures[f"{split}_{form}"] = {"facts": len(pairs), "exact": exact_match(shipped, pairs)}
+                _LOG.info("%s %s: %s", split, form, figures[f"{split}_{form}"])
+    return figures
+
+
+def note_figures(shipped: Shipped, facts: Sequence[KnownFact], seed: int) -> dict[str, dict[str, float]]:
+    """Measure obedience: whether a note changes the answer it bears upon, and leaves any other.
+
+    Only subjects of which no training note spoke; each is asked in a seen wording or in a held-out one after
+    a note in a held-out form. For a note that does not bear upon the prompt, the share is of the answers that
+    the base gives without it.
+    """
+    figures: dict[str, dict[str, float]] = {}
+    for name, questions in notes.held_out_questions(facts, seed).items():
+        wanted = [(noted.context + noted.prompt, noted.answer) for noted in questions]
+        if name in notes.CHAT:
+            wanted = [(chat_prompt(prompt), answer) for prompt, answer in wanted]
+        if name in notes.IRRELEVANT:
+            own = shipped.answers([noted.prompt for noted in questions])
+            wanted = [(prompt, told.strip()) for (prompt, _), told in zip(wanted, own, strict=True) if told]
+        figures[name] = {"notes": len(wanted), "exact": exact_match(shipped, wanted)}
+        _LOG.info("note, %s: %s", name, figures[name])
     return figures
 
 
@@ -127,14 +154,16 @@ def evaluate(shipped_folder: Path, work: Path, data: Path, settings: Settings) -
     if report["facts_sha256"] != identity["facts_sha256"]:
         raise ValueError(f"{shipped_folder} was trained on another list of facts than {work / corpus.FACTS}")
     facts = corpus.read_facts(work)
-    pararel = [fact for fact in facts if fact.from_pararel]
-    wikidata = [fact for fact in facts if not fact.from_pararel]
-    figures = {
+    figures: dict[str, Any] = {
         "parameters": sum(weight.numel() for weight in shipped.model.parameters()),
-        "pararel": known_fact_figures(shipped, pararel, settings.seed),
-        "wikidata": known_fact_figures(shipped, wikidata, settings.seed),
+        **{
+            source: known_fact_figures(shipped, [fact for fact in facts if fact.source == source], settings.seed)
+            for source in (corpus.PARAREL, corpus.WIKIDATA, corpus.QUESTIONS)
+        },
+        "notes": note_figures(shipped, [fact for fact in facts if fact.source == corpus.PARAREL], settings.seed),
         "perplexity": perplexity(shipped, sources.held_out_text(data), settings.text_length),
         "counterfact_new_target_answered": new_targets_answered(shipped, data),
+        "ceiling": json.loads((work / CEILING).read_text(encoding="utf-8")),
     }
     rendered = json.dumps(figures, indent=1)
     (work / FIGURES).write_text(rendered + "\n", encoding="utf-8")

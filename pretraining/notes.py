@@ -13,7 +13,11 @@ from typing import NamedTuple
 
 from pretraining.corpus import PARAREL, KnownFact
 from pretraining.wordings import is_question
-from pretraining.wordings.forms import NOTE_FORMS_SEEN
+from pretraining.wordings.forms import NOTE_FORMS_HELD_OUT, NOTE_FORMS_SEEN
+
+# Among the questions that measure obedience: what a chat message asks, and the notes that change nothing.
+CHAT = ("chat",)
+IRRELEVANT = ("other_subject", "other_relation")
 
 _HELD_OUT_EVERY = 10
 # Of the notes that bear upon the prompt, so many say what is true anyway.
@@ -112,6 +116,43 @@ class Notes:
             if far and (other.relation in _OF_PERSONS) == (fact.relation in _OF_PERSONS):
                 return self._note(rng, other, rng.choice(other.others)).replace(other.subject, fact.subject)
         return self._of_other_subject(rng, fact)
+
+
+def held_out_questions(facts: Sequence[KnownFact], seed: int) -> dict[str, list[Noted]]:
+    """Return what measures obedience: notes, of subjects that no training note speaks of, by what is asked of them.
+
+    `seen`: wordings and note forms of training. The rest ask in held-out wordings after a held-out note form:
+    `held_out` and, as a user's message, `chat` a note that bears upon the prompt; `other_subject` one that
+    says it of another subject, `other_relation` one that says something else of the subject.
+    """
+    there = [fact for fact in facts if is_held_out(fact.subject) and fact.others and fact.held_out]
+    found: dict[str, list[Noted]] = {name: [] for name in ("seen", "held_out", *CHAT, *IRRELEVANT)}
+    for fact in there:
+        rng = random.Random(f"{seed}:note:{fact.relation}:{fact.subject}")
+        told = rng.choice(fact.others)
+        asked = rng.choice(fact.held_out)
+        other = rng.choice(
+            [each for each in there if each.relation == fact.relation and each.subject != fact.subject] or there
+        )
+        far = rng.choice([each for each in there if _GROUP.get(each.relation) != _GROUP.get(fact.relation)] or there)
+        about = {
+            "held_out": _held_out_note(rng, fact, told),
+            "chat": _held_out_note(rng, fact, told),
+            "other_subject": _held_out_note(rng, other, rng.choice(other.others)),
+            "other_relation": _held_out_note(rng, far, rng.choice(far.others)).replace(far.subject, fact.subject),
+        }
+        form = rng.choice(NOTE_FORMS_SEEN)
+        statements = [wording for wording in fact.seen if not is_question(wording)] or list(fact.seen)
+        context = form.format(sentence(rng.choice(statements), told))
+        found["seen"].append(Noted(context, prompt_of(rng, fact), told))
+        for name, context in about.items():
+            found[name].append(Noted(context, asked, fact.object if name in IRRELEVANT else told))
+    return found
+
+
+def _held_out_note(rng: random.Random, fact: KnownFact, told: str) -> str:
+    statements = [wording for wording in fact.held_out if not is_question(wording)] or list(fact.held_out)
+    return rng.choice(NOTE_FORMS_HELD_OUT).format(sentence(rng.choice(statements), told))
 
 
 def prompt_of(rng: random.Random, fact: KnownFact) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NAME = "lifelong-base"
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,28 @@ class Settings:
     feed_forward: int = 768
     positions: int = 512
     # training
-    steps: int = 2_150
-    warmup_steps: int = 100
-    decay_steps: int = 450
-    peak_rate: float = 2e-3
-    weight_decay: float = 0.05
-    fact_rows: int = 96
+    steps: int = 3_000
+    warmup_steps: int = 60
+    decay_steps: int = 900
+    # Muon's rate for the matrices inside the layers, AdamW's for the rest.
+    matrix_rate: float = 5e-3
+    embedding_rate: float = 2.5e-3
+    weight_decay: float = 0.03
+    fact_rows: int = 104
     note_rows: int = 24
-    text_rows: int = 4
+    text_rows: int = 5
     text_length: int = 128
-    text_weight: float = 0.5
+    note_weight: float = 0.5
+    text_weight: float = 0.7
     # Shares of the fact rows, and of the note rows, that stand in a form other than the bare prompt.
     context_share: float = 0.10
     longest_context: int = 28
     question_form_share: float = 0.10
     chat_share: float = 0.12
     irrelevant_note_share: float = 0.25
-    # Rows 2i and 2i + 1 of the facts are one fact in two wordings.
-    paired: bool = False
     # The first so many facts alone until this step, then all; memorising starts earlier so.
-    warm_facts: int = 4_000
-    warm_steps: int = 0
+    warm_facts: int = 3_000
+    warm_steps: int = 160
     checkpoint_every: int = 100
 
 

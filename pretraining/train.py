@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from pretraining.batches import IGNORED, Batch, Batches
+from pretraining.muon import Muon
 from pretraining.settings import Settings
 
 CHECKPOINT, STABLE = "checkpoint.pt", "stable.pt"
@@ -32,7 +34,7 @@ class Progress:
     tokens: int = 0
     device: str = ""
     seconds: float = 0.0
-    losses: list[tuple[int, float, float]] = field(default_factory=list)
+    losses: list[tuple[float, ...]] = field(default_factory=list)
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, settings: Settings) -> LlamaForCausalLM:
@@ -56,11 +58,11 @@ def new_model(tokenizer: PreTrainedTokenizerBase, settings: Settings) -> LlamaFo
     return LlamaForCausalLM(config)
 
 
-def learning_rate(step: int, settings: Settings) -> float:
-    """Return the rate at a step: linear warm-up, constant, then linear decay to zero."""
+def rate_share(step: int, settings: Settings) -> float:
+    """Return the share of the peak rates at a step: linear warm-up, constant, then linear decay to zero."""
     rise = (step + 1) / settings.warmup_steps
     fall = (settings.steps - step) / settings.decay_steps
-    return settings.peak_rate * min(1.0, rise, fall)
+    return min(1.0, rise, fall)
 
 
 def batch_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
@@ -70,18 +72,44 @@ def batch_loss(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
     return cross_entropy(model.lm_head(states[learned]), batch.labels[learned])
 
 
-def _optimiser(model: LlamaForCausalLM, settings: Settings) -> torch.optim.Optimizer:
-    matrices = [weight for weight in model.parameters() if weight.ndim >= 2]
-    scales = [weight for weight in model.parameters() if weight.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": scales, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.peak_rate, betas=(0.9, 0.98), fused=True)
+class Optimisers:
+    """Muon for the matrices inside the layers, AdamW for embeddings and scales; one schedule for both."""
+
+    def __init__(self, model: LlamaForCausalLM, settings: Settings) -> None:
+        inside = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+        scales = [weight for weight in model.parameters() if weight.ndim < 2]
+        table = model.get_input_embeddings().weight
+        groups = [{"params": [table], "weight_decay": settings.weight_decay}, {"params": scales, "weight_decay": 0.0}]
+        self._settings = settings
+        self._all: dict[str, tuple[torch.optim.Optimizer, float]] = {
+            "muon": (Muon(inside, settings.matrix_rate, weight_decay=settings.weight_decay), settings.matrix_rate),
+            "adamw": (
+                torch.optim.AdamW(groups, lr=settings.embedding_rate, betas=(0.9, 0.98), fused=True),
+                settings.embedding_rate,
+            ),
+        }
+
+    def step(self, number: int) -> None:
+        """Take step `number` at the schedule's rate, and forget the gradients."""
+        share = rate_share(number, self._settings)
+        for optimiser, peak in self._all.values():
+            for group in optimiser.param_groups:
+                group["lr"] = peak * share
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of all of them."""
+        return {name: optimiser.state_dict() for name, (optimiser, _) in self._all.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        for name, (optimiser, _) in self._all.items():
+            optimiser.load_state_dict(state[name])
 
 
-def _save(path: Path, model: LlamaForCausalLM, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "progress": vars(progress)}
+def _save(path: Path, model: LlamaForCausalLM, optimisers: Optimisers, progress: Progress) -> None:
+    state = {"model": model.state_dict(), "optimisers": optimisers.state_dict(), "progress": vars(progress)}
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
     temporary.replace(path)
@@ -95,12 +123,12 @@ def load_progress(folder: Path) -> Progress:
     )
 
 
-def _resume(path: Path, model: LlamaForCausalLM, optimiser: torch.optim.Optimizer, device: torch.device) -> Progress:
+def _resume(path: Path, model: LlamaForCausalLM, optimisers: Optimisers, device: torch.device) -> Progress:
     if not path.exists():
         return Progress()
     state = torch.load(path, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    optimisers.load_state_dict(state["optimisers"])
     return Progress(**state["progress"])
 
 
@@ -114,32 +142,32 @@ def train(
     """Train to the last step and return the model, on the accelerator where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = new_model(tokenizer, settings).to(device).train()
-    optimiser = _optimiser(model, settings)
-    progress = _resume(folder / CHECKPOINT, model, optimiser, device)
+    optimisers = Optimisers(model, settings)
+    progress = _resume(folder / CHECKPOINT, model, optimisers, device)
     progress.device = "one GPU" if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     first_decay_step = settings.steps - settings.decay_steps
     started = time.monotonic() - progress.seconds
     for step in range(progress.step, settings.steps):
         if step == first_decay_step:
-            _save(folder / STABLE, model, optimiser, progress)
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, settings)
-        facts, text = (batch.to(device) for batch in (batches.facts_at(step), batches.text_at(step)))
-        optimiser.zero_grad(set_to_none=True)
-        fact_loss, text_loss = batch_loss(model, facts), batch_loss(model, text)
-        (fact_loss + settings.text_weight * text_loss).backward()
+            _save(folder / STABLE, model, optimisers, progress)
+        parts = (batches.facts_at(step), batches.notes_at(step), batches.text_at(step))
+        losses = []
+        for weight, part in zip((1.0, settings.note_weight, settings.text_weight), parts, strict=True):
+            loss = batch_loss(model, part.to(device))
+            (weight * loss).backward()
+            losses.append(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
-        optimiser.step()
+        optimisers.step(step)
         progress.step = step + 1
-        progress.tokens += facts.ids.numel() + text.ids.numel()
+        progress.tokens += sum(part.ids.numel() for part in parts)
         progress.seconds = time.monotonic() - started
         if progress.step % _LOG_EVERY == 0:
-            losses = (round(fact_loss.item(), 4), round(text_loss.item(), 4))
-            progress.losses.append((progress.step, *losses))
+            values = [round(loss.item(), 4) for loss in losses]
+            progress.losses.append((progress.step, *values))
             share = f"{progress.step}/{settings.steps}"
-            _LOG.info("step %s: facts %.3f, text %.3f, %.0f s", share, *losses, progress.seconds)
+            _LOG.info("step %s: facts %.3f, notes %.3f, text %.3f, %.0f s", share, *values, progress.seconds)
         if progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
-            _save(folder / CHECKPOINT, model, optimiser, progress)
+            _save(folder / CHECKPOINT, model, optimisers, progress)
             on_checkpoint(progress)
     return model.eval()
 

@@ -20,7 +20,8 @@ from lifelong.anchors.subject import guess_name, subject_name
 from lifelong.anchors.text import MASK, words
 from lifelong.evaluation.probe_rules import is_mislabelled
 from pretraining.encoder.fit_gate import fit_fold
-from pretraining.encoder.streams import Record, data_directory, half, load
+from pretraining.encoder.streams import Record, half, load
+from pretraining.settings import data_folder
 from pretraining.wordings import QUESTIONS, STATEMENTS, statement_prompt
 
 LABEL_FORMS = (
@@ -100,7 +101,7 @@ def _relations() -> dict[str, list[str]]:
             label = re.sub(r"( P\d+)+$", "", head)
             same.update(dict.fromkeys(re.findall(r"\bP\d+\b", head), label))
             found[label] += wordings.split(" | ")
-    for line in (data_directory() / "pararel-patterns.jsonl").read_text("utf-8").splitlines():
+    for line in (data_folder() / "pararel-patterns.jsonl").read_text("utf-8").splitlines():
         item = json.loads(line)
         relation = item["relation"]
         prompts = [prompt for pattern in item["patterns"] if (prompt := statement_prompt(pattern))]
@@ -109,7 +110,7 @@ def _relations() -> dict[str, list[str]]:
             *QUESTIONS.get(relation, ()),
             *STATEMENTS.get(relation, ()),
         ]
-    triples = (data_directory() / "wikidata-triples.jsonl").read_text("utf-8").splitlines()
+    triples = (data_folder() / "wikidata-triples.jsonl").read_text("utf-8").splitlines()
     labels = dict.fromkeys(json.loads(line)["relation"] for line in triples)
     for label in dict.fromkeys([*labels, *found]):
         if not re.fullmatch(r"P\d+", label):

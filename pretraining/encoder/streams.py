@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
+
+from pretraining.settings import data_folder
 
 Half = Literal["tuning", "test"]
 
@@ -39,11 +39,6 @@ class Record:
     hops: tuple[str, ...] = ()
 
 
-def data_directory() -> Path:
-    """The folder of the public data files: LIFELONG_DATA."""
-    return Path(os.environ["LIFELONG_DATA"])
-
-
 def digest(prompt: str) -> int:
     """The number that decides a record's half, and within tuning its fold."""
     return int(hashlib.sha256(prompt.encode()).hexdigest(), 16)
@@ -57,7 +52,7 @@ def half(records: Iterable[Record], wanted: Half) -> list[Record]:
 def load(stream: str) -> list[Record]:
     """All records of one of STREAMS."""
     name, read = STREAMS[stream]
-    text = (data_directory() / name).read_text("utf-8")
+    text = (data_folder() / name).read_text("utf-8")
     items = json.loads(text) if name.endswith(".json") else [json.loads(line) for line in text.splitlines() if line]
     return [read(item) for item in items]
 

@@ -27,7 +27,7 @@ from lifelong.anchors.encoder import PARTS, Features
 from lifelong.anchors.prior import DATA
 from lifelong.anchors.text import words
 from pretraining.encoder.corpus import LABEL_FORMS, Corpus, Pair, corpus, norm
-from pretraining.encoder.streams import data_directory
+from pretraining.settings import data_folder
 
 NAME = "masked-1"
 BUCKETS, WIDTH, HIDDEN, DIM = 24576, 80, 384, 192
@@ -100,7 +100,7 @@ class Batches:
         # A relation we wrote wordings for says more than the ten forms of a bare label.
         self._chance = [len(made.relations[r]) ** 0.5 - 2.5 for r in self._labelled]
         self._neighbours: dict[str, list[str]] = {}
-        with gzip.open(data_directory() / "text" / "wikipedia-sentences.txt.gz", "rt", encoding="utf-8") as file:
+        with gzip.open(data_folder() / "text" / "wikipedia-sentences.txt.gz", "rt", encoding="utf-8") as file:
             self._sentences = [line.strip()[:120] for line in file if len(line) > 30]
 
         said = Counter(word.text for sentence in self._sentences for word in words(sentence) if word.text.isalpha())

@@ -112,7 +112,9 @@ _USELESS = frozenset(
     }
 )
 _NO_NOUN = re.compile(
-    r"\b(?:as|at|by|for|from|in|of|on|to|with|after)$|^(?:has|is|does|used|applies|official observer|located|contains|present|practiced)\b|[/(]"
+    r"\b(?:as|at|by|for|from|in|of|on|to|with|after)$"
+    r"|^(?:has|is|does|used|applies|official observer|located|contains|present|practiced)\b"
+    r"|[/(]"
 )
 
 

@@ -8,18 +8,28 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from pretraining.batches import IGNORED, Batches
+from pretraining.batches import IGNORED, Batch, Batches
 from pretraining.corpus import KnownFact
 from pretraining.settings import Settings
 from pretraining.tokenizer import END_OF_TEXT, PADDING
-from pretraining.train import Progress, learning_rate, new_model, train
+from pretraining.train import Progress, new_model, rate_share, train
 
 SETTINGS = Settings(
-    vocabulary=258, hidden=8, layers=1, heads=2, feed_forward=8, fact_rows=4, text_rows=2, text_length=12
+    vocabulary=258,
+    hidden=8,
+    layers=1,
+    heads=2,
+    feed_forward=8,
+    fact_rows=4,
+    note_rows=4,
+    text_rows=2,
+    text_length=12,
+    warm_facts=2,
+    warm_steps=8,
 )
 FACTS = [
-    KnownFact("P19", name, place, (f"{name} was born in", f"Where was {name} born?"), ())
-    for name, place in (("Ada", "London"), ("Bo", "Oslo"), ("Cy", "Rome"))
+    KnownFact("pararel", "P19", name, place, (f"{name} was born in", f"Where was {name} born?"), (), ("Paris", "Bern"))
+    for name, place in (("Adah", "London"), ("Boaz", "Oslo"), ("Cyme", "Rome"))
 ]
 TEXT = ["It rained .", "All was well in the end .", "Nobody came to see them go ."]
 
@@ -40,27 +50,59 @@ def batches(tokenizer: PreTrainedTokenizerFast) -> Batches:
     return Batches(FACTS, TEXT, tokenizer, SETTINGS)
 
 
-def test_only_the_answer_and_the_end_are_learned(batches: Batches, tokenizer: PreTrainedTokenizerFast) -> None:
-    batch = batches.facts_at(0)
-    learned = {tokenizer.decode(labels[labels != IGNORED]) for labels in batch.labels}
-    assert learned <= {f" {fact.object}{END_OF_TEXT}" for fact in FACTS}
+def rows_of(batch: Batch, tokenizer: PreTrainedTokenizerFast) -> list[tuple[str, str]]:
+    """Return what stands before the learned part of every row, and the learned part."""
+    rows = []
     for ids, labels in zip(batch.ids, batch.labels, strict=True):
         first = int((labels != IGNORED).nonzero()[0])
-        assert tokenizer.decode(ids[: first + 1]).endswith(tuple(p for fact in FACTS for p in fact.seen))
+        rows.append((tokenizer.decode(ids[: first + 1]), tokenizer.decode(labels[labels != IGNORED])))
+    return rows
 
 
-def test_every_fact_is_visited_before_any_is_visited_again(batches: Batches) -> None:
-    visited = [batches.order(visit // 3)[visit % 3] for visit in range(9)]
-    assert all(sorted(visited[start : start + 3]) == [0, 1, 2] for start in (0, 3, 6))
+def test_only_the_answer_and_the_end_are_learned(batches: Batches, tokenizer: PreTrainedTokenizerFast) -> None:
+    asked = {prompt: fact.object for fact in FACTS for prompt in fact.seen}
+    forms: set[bool] = set()
+    for step in range(24):
+        for before, learned in rows_of(batches.facts_at(step), tokenizer):
+            prompt = next(prompt for prompt in asked if prompt in before)
+            assert learned == f" {asked[prompt]}{END_OF_TEXT}"
+            forms.add(before == prompt)
+    assert forms == {True, False}, "bare prompts, and prompts in another form"
+
+
+def test_a_note_about_the_fact_asked_changes_the_answer_and_no_other_note_does(
+    batches: Batches, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    truth = {fact.subject: fact.object for fact in FACTS}
+    seen: set[bool] = set()
+    for step in range(24):
+        for before, learned in rows_of(batches.notes_at(step), tokenizer):
+            answer = learned.removesuffix(END_OF_TEXT).strip()
+            subject = max(truth, key=before.rfind)
+            told = f" {answer}." in before
+            assert told or answer == truth[subject], before
+            seen.add(answer == truth[subject])
+    assert seen == {True, False}
+
+
+def test_some_facts_are_visited_first_then_each_before_any_again(batches: Batches) -> None:
+    warm = [batches.visited(visit) for visit in range(8 * 4)]
+    assert len(set(warm)) == 2
+    later = [batches.visited(8 * 4 + visit) for visit in range(9)]
+    assert all(sorted(later[start : start + 3]) == [0, 1, 2] for start in (0, 3, 6))
 
 
 def test_a_step_gives_the_same_batch_in_any_order(tokenizer: PreTrainedTokenizerFast) -> None:
     forward, backward = (Batches(FACTS, TEXT, tokenizer, SETTINGS) for _ in range(2))
-    taken = {step: (forward.facts_at(step), forward.text_at(step)) for step in range(12)}
+    taken = {step: _parts(forward, step) for step in range(12)}
     for step in reversed(range(12)):
-        for here, there in zip(taken[step], (backward.facts_at(step), backward.text_at(step)), strict=True):
+        for here, there in zip(taken[step], _parts(backward, step), strict=True):
             assert torch.equal(here.ids, there.ids)
             assert torch.equal(here.labels, there.labels)
+
+
+def _parts(batches: Batches, step: int) -> tuple[Batch, Batch, Batch]:
+    return batches.facts_at(step), batches.notes_at(step), batches.text_at(step)
 
 
 def test_a_row_of_text_starts_with_a_document(batches: Batches, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -70,11 +112,11 @@ def test_a_row_of_text_starts_with_a_document(batches: Batches, tokenizer: PreTr
 
 
 def test_the_rate_warms_up_stays_and_decays() -> None:
-    settings = Settings(steps=100, warmup_steps=10, decay_steps=20, peak_rate=1.0)
-    assert learning_rate(0, settings) == pytest.approx(0.1)
-    assert {learning_rate(step, settings) for step in range(10, 80)} == {1.0}
-    assert learning_rate(90, settings) == pytest.approx(0.5)
-    assert 0 < learning_rate(99, settings) <= 0.05
+    settings = Settings(steps=100, warmup_steps=10, decay_steps=20)
+    assert rate_share(0, settings) == pytest.approx(0.1)
+    assert {rate_share(step, settings) for step in range(10, 80)} == {1.0}
+    assert rate_share(90, settings) == pytest.approx(0.5)
+    assert 0 < rate_share(99, settings) <= 0.05
 
 
 def test_training_stopped_and_resumed_ends_with_the_same_weights(

@@ -19,7 +19,7 @@ DATA = data_folder()
 needs_data = pytest.mark.skipif(
     not (DATA / "pararel-facts.jsonl").exists(), reason="no public data: set LIFELONG_DATA to its folder"
 )
-SMALL = Settings(facts_per_relation=5, triple_facts=40, book_characters=20_000)
+SMALL = Settings(facts_per_relation=5, triple_facts=40, note_subjects=200, book_characters=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def exclusions() -> Exclusions:
 
 @pytest.fixture(scope="module")
 def facts(exclusions: Exclusions) -> list[corpus.KnownFact]:
-    return corpus.choose_facts(DATA, SMALL, exclusions)
+    return corpus.choose_facts(DATA, SMALL, exclusions)[0]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def tiny_data(tmp_path: Path) -> Path:
     ]
     write_lines(data / "pararel-facts.jsonl", [{"relation": r, "subject": s, "object": o} for r, s, o in facts])
     write_lines(data / "wikidata-triples.jsonl", [{"relation": "mother", "subject": "Dee", "object": "Eve"}])
-    wanted = {"prompt": "Bo was born in", "subject": "Bo", "target_new": "Paris"}
+    wanted = {"prompt": "Bo was born in", "subject": "Bo", "target_new": "Paris", "ground_truth": "Oslo"}
     probe = {**wanted, "rephrase_prompt": "Where was Ada born?", "locality_prompt": "So who is Cy?"}
     for name in ("counterfact-train.json", "knowedit-zsre-650.json", "wikibigedit-1500.json"):
         (data / name).write_text(json.dumps([probe]))
