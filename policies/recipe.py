@@ -36,16 +36,16 @@ class Growth(_Section):
 class Experts(_Section):
     """Shape and place of an expert. `layers` count from the first (0) or, negative, from the last (-1)."""
 
-    rank: Annotated[int, Field(ge=1, le=256)] = 8
+    rank: Annotated[int, Field(ge=1, le=256)] = 4
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = (-1,)
-    modules: Annotated[tuple[Role, ...], Field(min_length=1)] = ("mlp.down",)
+    modules: Annotated[tuple[Role, ...], Field(min_length=1)] = ("mlp.up",)
     dtype: Literal["float32", "float16"] = "float16"
 
 
 class Training(_Section):
     """How an expert is fitted.
 
-    `value_rate`: how far a value may move in a step, in norms of the residual stream; `key_rate`: how far a key
+    `value_rate`: how far a value may move in a step, in norms of what it is added to; `key_rate`: how far a key
     may move, in its own answer to itself. `contexts`: how many wordings there should be beside the prompt;
     short lead-ins before it make up for missing rephrases. `near_misses`: prompts per expert held to the base's
     own prediction, weighted by `near_miss_weight`. An expert stops once every wording is predicted and its loss
@@ -54,12 +54,12 @@ class Training(_Section):
 
     steps: Annotated[int, Field(ge=1, le=10_000)] = 30
     retry_steps: Annotated[int, Field(ge=1, le=10_000)] = 120
-    value_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.1
-    key_rate: Annotated[float, Field(ge=0.0, le=100.0)] = 10.0
+    value_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 3.0
+    key_rate: Annotated[float, Field(ge=0.0, le=100.0)] = 3.0
     stop_loss: Annotated[float, Field(ge=0.0)] = 0.05
     contexts: Annotated[int, Field(ge=0, le=16)] = 1
     near_misses: Annotated[int, Field(ge=0, le=64)] = 1
-    near_miss_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    near_miss_weight: Annotated[float, Field(ge=0.0)] = 0.05
 
 
 class Audit(_Section):

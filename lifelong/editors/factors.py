@@ -1,8 +1,9 @@
 """The factors of many low-rank experts in one stack, in units that fit any model.
 
 A row of A is a key: what the site reads where an answer is predicted, scaled so that its own key answers 1.
-A column of B is a value, and values are counted in norms of the residual stream that they are added to. Both
-learning rates are in these units, so a dial found on one model means the same on another. Starting from the
+A column of B is a value, and values are counted in norms of what they are added to: the residual stream, or,
+where the site writes inside its block, what the site itself puts out. Both learning rates are in these
+units, so a dial found on one model means the same on another. Starting from the
 example's own key, as ROME and GRACE do, took a third of the steps that a random A took, and generalised
 better (docs/LOG.md).
 
@@ -35,13 +36,13 @@ class Examples:
     """What a chunk's rows show before any edit.
 
     `expert` int64 [rows]; `counted` bool [rows, keep] marks the positions that predict an answer; `inputs` by
-    site path [rows, keep, in]; `hidden` [rows, keep, hidden] is the residual stream.
+    site path [rows, keep, in]; `added_to` by site path [rows, keep, width] is what a value would be added to.
     """
 
     expert: Tensor
     counted: Tensor
     inputs: Mapping[str, Tensor]
-    hidden: Tensor
+    added_to: Mapping[str, Tensor]
 
 
 class FactorStack:
@@ -79,7 +80,6 @@ class FactorStack:
         Row i of A becomes the mean of what the site reads at the i-th position of the answers (the last row:
         at all that remain), scaled to answer 1 to itself; a row with no such position stays random.
         """
-        stream = self._mean([e.hidden for e in examples], examples, 0, None).norm(dim=-1)
         for i, path in enumerate(self._paths):
             inputs = [e.inputs[path].float() for e in examples]
             keys, values = self._values[2 * i], self._values[2 * i + 1]
@@ -90,7 +90,8 @@ class FactorStack:
                 keys[:, row] = torch.where(norm > TINY, key / norm.square().clamp_min(TINY), keys[:, row])
             norm = self._mean(inputs, examples, 0, None).norm(dim=-1).clamp_min(TINY)
             self._units[2 * i] = 1 / (norm * math.sqrt(keys.shape[2]))
-            self._units[2 * i + 1] = stream / math.sqrt(values.shape[1])
+            whole = self._mean([e.added_to[path] for e in examples], examples, 0, None).norm(dim=-1)
+            self._units[2 * i + 1] = whole / math.sqrt(values.shape[1])
 
     def _mean(self, tensors: Sequence[Tensor], examples: Sequence[Examples], start: int, stop: int | None) -> Tensor:
         """Mean by expert over the answers' positions from `start` to before `stop`, [experts, width]."""
@@ -118,17 +119,21 @@ class FactorStack:
             yield
 
     @contextlib.contextmanager
-    def reading(self, rows: int) -> Iterator[dict[str, Tensor]]:
-        """Within this block a forward pass of `rows` rows leaves what each site read, [rows, length, in] by path."""
+    def watching(self, rows: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """Within this block a forward pass of `rows` rows leaves what each site read and put out.
+
+        Both by path, [rows, length, width].
+        """
         inputs: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         with contextlib.ExitStack() as hooks:
             for path in self._paths:
 
-                def read(_: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
-                    inputs[path] = by_row(args[0], rows)
+                def watch(_: nn.Module, args: tuple[Tensor, ...], output: Tensor, path: str = path) -> None:
+                    inputs[path], outputs[path] = by_row(args[0], rows), by_row(output, rows)
 
-                hooks.callback(self._base.model.get_submodule(path).register_forward_pre_hook(read).remove)
-            yield inputs
+                hooks.callback(self._base.model.get_submodule(path).register_forward_hook(watch).remove)
+            yield inputs, outputs
 
     def zero_gradients(self) -> None:
         """Forget the gradients of the last step."""

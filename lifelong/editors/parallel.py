@@ -86,7 +86,7 @@ def fit_stack(
     upper = UpperLayers(base, list(sites))
     chunks = list(_chunks(base, upper, rows))
     stack = FactorStack(base, sites, names, rank, seed)
-    stack.align([_examples(upper, chunk, stack) for chunk in chunks if chunk.targets is not None])
+    stack.align([_examples(upper, chunk, stack, sites) for chunk in chunks if chunk.targets is not None])
     members = list(range(len(names)))
     done: dict[int, Fitted] = {}
     for step in range(steps + 1):
@@ -108,16 +108,18 @@ def fit_stack(
     return [done[i] for i in range(len(names))]
 
 
-def _examples(upper: UpperLayers, chunk: Chunk, stack: FactorStack) -> Examples:
-    """What the sites read where the chunk's answers are predicted, from one pass of the base."""
+def _examples(upper: UpperLayers, chunk: Chunk, stack: FactorStack, sites: Sequence[Site]) -> Examples:
+    """What the sites read and are added to where the chunk's answers are predicted, from one pass of the base."""
     assert chunk.targets is not None
-    with torch.no_grad(), stack.reading(len(chunk.expert)) as inputs:
+    with torch.no_grad(), stack.watching(len(chunk.expert)) as (inputs, outputs):
         upper.forward(chunk.stored, chunk.keep)
+    stream = chunk.stored.hidden
+    added_to = {site.path: stream if site.out_features == stream.shape[-1] else outputs[site.path] for site in sites}
     return Examples(
         expert=chunk.expert,
         counted=chunk.targets != IGNORED,
         inputs={path: x[:, -chunk.keep :] for path, x in inputs.items()},
-        hidden=chunk.stored.hidden[:, -chunk.keep :],
+        added_to={path: x[:, -chunk.keep :] for path, x in added_to.items()},
     )
 
 
