@@ -12,13 +12,15 @@ A call that writes returns once that is durable; it raises Busy (exit 75) where 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from editlog import durable, export, head, retraction, session, verify
-from editlog.errors import UsageError
+from editlog import durable, export, head, retraction, session, tree, verify
+from editlog.against import verify_against
+from editlog.errors import LifelongError, UsageError
 from editlog.events import OF_A_JOB, VERSION, Entry, Event, Stamp
 from editlog.fact import Fact, Probes
 from editlog.head import Head
@@ -30,7 +32,9 @@ from editlog.schema import Outdated
 from editlog.session import Clock, reading, writing
 from editlog.texts import probes_of_row
 from editlog.verify import Finding
+from editlog.tree import Proof
 
+from editlog.witness import Witness, inform, last_told, tree_head, warn
 if TYPE_CHECKING:
     from editlog.ingest import Receipt
     from editlog.recover import Recovery
@@ -48,8 +52,10 @@ def utc_now() -> datetime:
 class EditLog:
     """The append-only log in one directory: `edits.duckdb`, `HEAD` and `LOCK`."""
 
-    def __init__(self, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now) -> None:
-        self.directory, self._timeout, self._clock = Path(directory), timeout, clock
+    def __init__(
+        self, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now, witness: Witness | None = None
+    ) -> None:
+        self.directory, self._timeout, self._clock, self._witness = Path(directory), timeout, clock, witness
 
     @classmethod
     def create(cls, directory: Path, *, actor: str, timeout: float = 10.0, clock: Clock = utc_now) -> EditLog:
@@ -67,9 +73,14 @@ class EditLog:
         return log
 
     @classmethod
-    def open(cls, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now) -> EditLog:
-        """Open a log, after finishing or forgetting what a crash interrupted, and bring an older one up to date."""
-        log = cls(directory, timeout=timeout, clock=clock)
+    def open(
+        cls, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now, witness: Witness | None = None
+    ) -> EditLog:
+        """Open a log, after finishing or forgetting what a crash interrupted, and bring an older one up to date.
+
+        `witness` is told where the log stands after every call that writes, once that is durable.
+        """
+        log = cls(directory, timeout=timeout, clock=clock, witness=witness)
         if session.unsettled(log.directory):
             with locked(log.directory, shared=False, timeout=timeout):
                 session.heal(log.directory)
@@ -83,6 +94,25 @@ class EditLog:
     # Writing
 
     def ingest(
+    @contextmanager
+    def _writing(self) -> Iterator[session.Writer]:
+        """One transaction; the witness is told once the log is free again."""
+        with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
+            yield writer
+        self._inform()
+
+    def _inform(self) -> None:
+        """Tell the witness where the log stands, unless it knows; a failure is a warning, for the facts are safe."""
+        if self._witness is None:
+            return
+        try:
+            position = self.head()
+            if last_told(self.directory).seq != position.seq:
+                root = tree.root_at(self.directory, position.seq, timeout=self._timeout)
+                inform(self.directory, self._witness, tree_head(position, root, self._clock()))
+        except LifelongError as error:
+            warn(error)
+
         self,
         facts: Iterable[Fact],
         *,
@@ -111,7 +141,7 @@ class EditLog:
             "rejected": rejected,
             "converted": converted,
         }
-        with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
+        with self._writing() as writer:
             stamp = Stamp(writer.now, actor, reason)
             return ingest.run(writer, tables, stamp, batch, reassert=reassert, dry_run=dry_run)
 
@@ -124,7 +154,7 @@ class EditLog:
                 raise UsageError(f"{entry.kind} events are written by ingest, retract and revert only")
             if entry.kind in OF_A_JOB and job is None:
                 raise UsageError(f"{entry.kind} is the event of a job: say which")
-        with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
+        with self._writing() as writer:
             writer.append(entries, Stamp(writer.now, actor, reason, job))
             require_facts(writer.con, entries)
             return writer.commit()
@@ -133,7 +163,7 @@ class EditLog:
         self, refs: Iterable[str], *, actor: str, reason: str | None, dry_run: bool = False
     ) -> list[LoggedFact]:
         """Withdraw facts, all or none; returns them as they stood before."""
-        with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
+        with self._writing() as writer:
             facts = retraction.by_name(writer.con, writer.seq, refs)
             return self._withdraw(writer, facts, Stamp(writer.now, actor, reason), None, dry_run)
 
@@ -150,7 +180,7 @@ class EditLog:
         """Withdraw every unretracted fact of one job, source or batch; returns them as they stood before."""
         if [job, source, batch].count(None) != 2:
             raise UsageError("revert one thing at a time: a job, a source or a batch")
-        with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
+        with self._writing() as writer:
             stamp = Stamp(writer.now, actor, reason)
             if job is not None:
                 facts, what = retraction.of_job(writer.con, writer.seq, job), "job"
@@ -180,11 +210,14 @@ class EditLog:
             return Stamp(max(now, last.replace(tzinfo=UTC)) if last else now, actor, reason)
 
         with locked(self.directory, shared=False, timeout=self._timeout):
-            return recover.recover(self.directory, (), export=export, stamp=stamp, dry_run=dry_run)
+            found = recover.recover(self.directory, (), export=export, stamp=stamp, dry_run=dry_run)
+        if not dry_run:
+            self._inform()
+        return found
 
     def checkpoint(self) -> None:
         """Fold DuckDB's write-ahead log, where a crash left one, into the database file."""
-        with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
+        with self._writing() as writer:
             writer.con.execute("ROLLBACK")
             writer.con.execute("CHECKPOINT")
 
@@ -262,12 +295,26 @@ class EditLog:
             if ref is not None:
                 facts = [resolve(con, position.seq, ref)]
             else:
-                facts = facts_where(con, position.seq, subject=subject, relation=relation, prompt=prompt)
-            return happenings(con, position.seq, facts)
+                facts = facts_where(con, seq, subject=subject, relation=relation, prompt=prompt)
+            return happenings(con, seq, facts)
 
-    def verify(self) -> list[Finding]:
-        """Re-derive every hash and commitment; what does not fit, in log order. Empty means intact."""
-        return verify.verify(self.directory, timeout=self._timeout)
+    def verify(self, *, against: Path | None = None, key: str | None = None) -> list[Finding]:
+        """Re-derive every hash and commitment; what does not fit, in log order. Empty means intact.
+
+        `against` is the file of a witness: what it was told must be in the log. With `key`, a public key, each of its
+        lines must be signed by that one.
+        """
+        findings = verify.verify(self.directory, timeout=self._timeout)
+        if against is not None:
+            findings += verify_against(self.directory, against, key=key, timeout=self._timeout)
+        return findings
+
+    def proof(self, seq: int, *, at: int | None = None, with_texts: bool = False) -> Proof:
+        """The Merkle proof of event `seq` in the tree of the first `at` events (None: of all).
+
+        `with_texts` adds what opens the commitment of a fact. Raises UsageError where there is no such event.
+        """
+        return tree.prove(self.directory, seq, at, with_texts=with_texts, timeout=self._timeout)
 
     def export(self, stream: IO[bytes], *, with_texts: bool = False) -> Head:
         """Write every event as one line of JSON with its hash; returns the head that the last line has.

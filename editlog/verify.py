@@ -27,7 +27,7 @@ from editlog.texts import COLUMNS, fact_of_row, record_of_row
 
 PAGE = 8192
 
-Code = Literal["database", "head", "missing", "order", "hash", "body", "workspace", "text", "guard"]
+Code = Literal["database", "head", "missing", "order", "hash", "body", "workspace", "text", "guard", "witness"]
 
 
 @dataclass(frozen=True, slots=True)

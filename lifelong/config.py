@@ -18,8 +18,15 @@ from policies.recipe import Recipe, parse_recipe
 RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
+Words = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+
+
 class Config(BaseModel):
-    """What a workspace is made of. `overrides` changes single dials of the recipe, section by section."""
+    """What a workspace is made of. `overrides` changes single dials of the recipe, section by section.
+
+    `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
+    folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +35,8 @@ class Config(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     recipe: str = "default"
+    head_witness: Words | Annotated[list[Words], Field(min_length=1)] | None = None
+    head_key: Words | None = None
     overrides: dict[str, Any] = {}
 
     def to_toml(self) -> str:

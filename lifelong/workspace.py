@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from editlog.store import EditLog
     from lifelong.base import Base
     from lifelong.evaluation.metrics import Metrics
+    from editlog.witness import Witness
     from lifelong.job import Progress
     from lifelong.model import EditedModel
     from lifelong.report import JobReport
@@ -114,10 +115,17 @@ class Workspace:
 
     @property
     def log(self) -> EditLog:
-        """The edit log."""
+        """The edit log; the witness of the configuration, where there is one, is told each of its heads."""
         from editlog.store import EditLog
 
-        return EditLog.open(self.layout.log)
+        return EditLog.open(self.layout.log, witness=self.witness)
+
+    @property
+    def witness(self) -> Witness | None:
+        """Who is told each head of the log, by the configuration; None where nobody is."""
+        from lifelong.trust import witness_of
+
+        return witness_of(self.config, self.home)
 
     def load_base(self) -> Base:
         """The base model, loaded once."""

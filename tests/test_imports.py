@@ -47,7 +47,7 @@ LAYERS = (
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
     {"asking", "audit", "candidates", "evaluation", "export", "ingesting", "job", "overview", "planning"}
-    | {"publishing", "recovering", "report", "tracing", "training", "undo"},
+    | {"publishing", "recovering", "report", "tracing", "training", "trust", "undo"},
     {"checkup", "workspace"},
     {"cli"},
 )

@@ -77,15 +77,26 @@ def show(seq: int, as_json: bool, home: Path | None) -> None:
 
 @log.command()
 @reads
-def verify(as_json: bool, home: Path | None) -> None:
+def verify(*, against: Path | None, key: str | None, as_json: bool, home: Path | None) -> None:
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="WITNESS",
+    help="Hold the log against the heads in a witness's file.",
+)
+@click.option("--key", help="The public key (ed25519:...) that must have signed these heads.")
     """Derive every hash and commitment again; exit code 6 if one does not fit.
 
     \b
     Example:
+    With --against, also notice a log that was put back to an earlier day together with its HEAD, or written anew:
+    what the witness was told must be in it.
+
       lifelong log verify
     """
     opened = workspace(home).log
-    findings = [finding.to_dict() for finding in opened.verify()]
+      lifelong log verify --against /mnt/elsewhere/heads.jsonl
+    findings = [finding.to_dict() for finding in opened.verify(against=against, key=key)]
     emit({"intact": not findings, "findings": findings}, as_json, lambda: _verdict(findings))
     if findings:
         raise IntegrityError(f"the log in {opened.directory} is not what was written; keep it as it is")
