@@ -31,10 +31,10 @@ from editlog.migrate import migrate
 from editlog.schema import Outdated
 from editlog.session import Clock, reading, writing
 from editlog.texts import probes_of_row
-from editlog.verify import Finding
 from editlog.tree import Proof
-
+from editlog.verify import Finding
 from editlog.witness import Witness, inform, last_told, tree_head, warn
+
 if TYPE_CHECKING:
     from editlog.ingest import Receipt
     from editlog.recover import Recovery
@@ -93,7 +93,6 @@ class EditLog:
 
     # Writing
 
-    def ingest(
     @contextmanager
     def _writing(self) -> Iterator[session.Writer]:
         """One transaction; the witness is told once the log is free again."""
@@ -113,6 +112,7 @@ class EditLog:
         except LifelongError as error:
             warn(error)
 
+    def ingest(
         self,
         facts: Iterable[Fact],
         *,
@@ -295,8 +295,8 @@ class EditLog:
             if ref is not None:
                 facts = [resolve(con, position.seq, ref)]
             else:
-                facts = facts_where(con, seq, subject=subject, relation=relation, prompt=prompt)
-            return happenings(con, seq, facts)
+                facts = facts_where(con, position.seq, subject=subject, relation=relation, prompt=prompt)
+            return happenings(con, position.seq, facts)
 
     def verify(self, *, against: Path | None = None, key: str | None = None) -> list[Finding]:
         """Re-derive every hash and commitment; what does not fit, in log order. Empty means intact.

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from editlog.errors import LifelongError
 from editlog.store import utc_now
-from lifelong.anchors.locality import Kept
-from lifelong.evaluation.probes import collect
 from lifelong.experts.pack import read_pack
 from lifelong.publishing import is_behind, serving_state
 from lifelong.results import Check
@@ -17,7 +15,6 @@ from lifelong.snapshot import current_id, read_snapshot
 from lifelong.trust import witness_lag
 
 if TYPE_CHECKING:
-    from lifelong.model import EditedModel
     from lifelong.workspace import Workspace
 
 
@@ -34,7 +31,6 @@ def checkup(workspace: Workspace) -> list[Check]:
         ("packs", _packs),
         ("base", _base),
         ("gate", _gate),
-        ("locality", _locality),
     ]
     return [_run(name, check, workspace) for name, check in checks]
 
@@ -98,34 +94,3 @@ def _gate(workspace: Workspace) -> str:
     if lost:
         raise _Wrong(f"{len(lost)} of {len(served)} facts are not reached by their own prompt, such as {lost[0]}")
     return f"each of {len(served)} facts is reached by its own prompt, {len(model.gate)} anchors"
-
-
-def _locality(workspace: Workspace) -> str:
-    """The promise of the recipe's locality budget, on prompts made of the log and on its recorded locality probes."""
-    model = workspace.edited_model()
-    tallies = [*model.gate.kept(), *_on_recorded_probes(workspace, model)]
-    detail = "; ".join(
-        f"{tally.kind}: {tally.false_hits} false hits in {tally.probes} probes, {tally.promised:.1%} promised"
-        for tally in tallies
-    )
-    if any(tally.broken for tally in tallies):
-        raise _Wrong(
-            f"the gate lets more through than is promised ({detail}); list what it should leave alone as near_misses,"
-            " or lower the recipe's locality_budget, then `lifelong rebuild`"
-        )
-    return detail
-
-
-def _on_recorded_probes(workspace: Workspace, model: EditedModel) -> list[Kept]:
-    """The locality probes that the log's facts came with; those that an edit governs have no say."""
-    served = {served.seq: served.fact for served in model.facts.values() if not served.negative}
-    probes = workspace.log.probes_of(served)
-    found = collect(fact.model_copy(update={"probes": probes[seq]}) for seq, fact in served.items() if seq in probes)
-    budget = model.gate.budget
-    near = [item.prompt for kind in ("same_subject", "same_relation") for item in found.locality[kind]]
-    unrelated = [item.prompt for item in found.locality["unrelated"]]
-    return [
-        Kept(f"recorded, {kind}", rate, len(prompts), sum(d.fact is not None for d in model.gate.route(prompts)))
-        for kind, rate, prompts in (("near", budget.near, near), ("unrelated", budget.unrelated, unrelated))
-        if prompts
-    ]

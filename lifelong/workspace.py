@@ -35,9 +35,9 @@ from lifelong.results import (
 
 if TYPE_CHECKING:
     from editlog.store import EditLog
+    from editlog.witness import Witness
     from lifelong.base import Base
     from lifelong.evaluation.metrics import Metrics
-    from editlog.witness import Witness
     from lifelong.job import Progress
     from lifelong.model import EditedModel
     from lifelong.report import JobReport

@@ -76,8 +76,6 @@ def show(seq: int, as_json: bool, home: Path | None) -> None:
 
 
 @log.command()
-@reads
-def verify(*, against: Path | None, key: str | None, as_json: bool, home: Path | None) -> None:
 @click.option(
     "--against",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -85,17 +83,19 @@ def verify(*, against: Path | None, key: str | None, as_json: bool, home: Path |
     help="Hold the log against the heads in a witness's file.",
 )
 @click.option("--key", help="The public key (ed25519:...) that must have signed these heads.")
+@reads
+def verify(*, against: Path | None, key: str | None, as_json: bool, home: Path | None) -> None:
     """Derive every hash and commitment again; exit code 6 if one does not fit.
 
-    \b
-    Example:
     With --against, also notice a log that was put back to an earlier day together with its HEAD, or written anew:
     what the witness was told must be in it.
 
+    \b
+    Example:
       lifelong log verify
+      lifelong log verify --against /mnt/elsewhere/heads.jsonl
     """
     opened = workspace(home).log
-      lifelong log verify --against /mnt/elsewhere/heads.jsonl
     findings = [finding.to_dict() for finding in opened.verify(against=against, key=key)]
     emit({"intact": not findings, "findings": findings}, as_json, lambda: _verdict(findings))
     if findings:
