@@ -37,3 +37,9 @@ class Busy(LifelongError):
     """Someone else holds what is needed; the same call may succeed later."""
 
     exit_code = 75
+
+
+EXIT_CODES: dict[int, type[LifelongError]] = {
+    kind.exit_code: kind for kind in (LifelongError, UsageError, PartlyDone, AuditFailed, IntegrityError, Busy)
+}
+"""The kind of failure that an exit code means: how a failure crosses from one process to another."""

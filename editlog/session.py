@@ -199,6 +199,11 @@ def _last_moment(con: DuckDBPyConnection) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+def in_memory() -> DuckDBPyConnection:
+    """A database that is nowhere but in memory, and that reaches no file, network or extension."""
+    return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": ""})
+
+
 @contextmanager
 def connected(path: Path, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
     """A connection to a database of whatever schema, its failures told in this project's words."""

@@ -28,6 +28,7 @@ from editlog.history import LoggedFact, read_events, read_facts, require_facts
 from editlog.lock import locked
 from editlog.lookup import Happening, facts_where, happenings, resolve
 from editlog.migrate import migrate
+from editlog.position import AsOf, seq_of
 from editlog.schema import Outdated
 from editlog.session import Clock, reading, writing
 from editlog.texts import probes_of_row
@@ -228,10 +229,15 @@ class EditLog:
         with reading(self.directory, timeout=self._timeout) as (_, position):
             return position
 
-    def facts(self, *, as_of: int | None = None) -> list[LoggedFact]:
-        """Every unerased fact, in log order, with its standing now or after event `as_of`; no probes."""
+    def position(self, as_of: AsOf | None = None) -> int:
+        """The seq that `as_of` means: an event's number, a job's end, a moment; None: now. Raises UsageError."""
         with reading(self.directory, timeout=self._timeout) as (con, position):
-            return read_facts(con, position.seq if as_of is None else as_of)
+            return seq_of(con, position.seq, as_of)
+
+    def facts(self, *, as_of: AsOf | None = None) -> list[LoggedFact]:
+        """Every unerased fact, in log order, with its standing now or at `as_of`; no probes."""
+        with reading(self.directory, timeout=self._timeout) as (con, position):
+            return read_facts(con, seq_of(con, position.seq, as_of))
 
     def probes_of(self, seqs: Collection[int]) -> dict[int, Probes]:
         """The probes of facts, by seq: to measure with, never to learn from."""
@@ -247,7 +253,7 @@ class EditLog:
         *,
         kinds: Collection[str] | None = None,
         after: int = 0,
-        as_of: int | None = None,
+        as_of: AsOf | None = None,
         limit: int | None = None,
         newest_first: bool = False,
         job: str | None = None,
@@ -258,7 +264,7 @@ class EditLog:
         parameters: list[Any] = [after]
         for condition, value in (
             ("kind IN (SELECT unnest(${}::VARCHAR[]))", None if kinds is None else list(kinds)),
-            ("seq <= ${}", as_of),
+            ("seq <= ${}", None if as_of is None else self.position(as_of)),
             ("job = ${}", job),
             ("actor = ${}", actor),
         ):
@@ -272,13 +278,13 @@ class EditLog:
         with reading(self.directory, timeout=self._timeout) as (con, _):
             return read_events(con, " AND ".join(conditions), parameters, order)
 
-    def resolve(self, ref: str) -> LoggedFact:
+    def resolve(self, ref: str, *, as_of: AsOf | None = None) -> LoggedFact:
         """The fact that `ref` means: f12, 12, the fact's own id, or at least 8 digits of its digest.
 
         Raises UsageError where no fact is meant, or where several may be and not exactly one governs.
         """
         with reading(self.directory, timeout=self._timeout) as (con, position):
-            return resolve(con, position.seq, ref)
+            return resolve(con, seq_of(con, position.seq, as_of), ref)
 
     def history(
         self,
@@ -287,16 +293,18 @@ class EditLog:
         subject: str | None = None,
         relation: str | None = None,
         prompt: str | None = None,
+        as_of: AsOf | None = None,
     ) -> list[Happening]:
-        """All that ever happened to one fact, or to the facts of a subject, relation or prompt, in order."""
+        """All that happened to one fact, or to the facts of a subject, relation or prompt, in order, up to `as_of`."""
         if (ref is None) == (subject is None and relation is None and prompt is None):
             raise UsageError("ask for the history of one fact, or of a subject, a relation or a prompt")
         with reading(self.directory, timeout=self._timeout) as (con, position):
+            seq = seq_of(con, position.seq, as_of)
             if ref is not None:
-                facts = [resolve(con, position.seq, ref)]
+                facts = [resolve(con, seq, ref)]
             else:
-                facts = facts_where(con, position.seq, subject=subject, relation=relation, prompt=prompt)
-            return happenings(con, position.seq, facts)
+                facts = facts_where(con, seq, subject=subject, relation=relation, prompt=prompt)
+            return happenings(con, seq, facts)
 
     def verify(self, *, against: Path | None = None, key: str | None = None) -> list[Finding]:
         """Re-derive every hash and commitment; what does not fit, in log order. Empty means intact.

@@ -34,6 +34,8 @@ from lifelong.results import (
 )
 
 if TYPE_CHECKING:
+    from editlog.position import AsOf
+    from editlog.query import QueryResult
     from editlog.store import EditLog
     from editlog.witness import Witness
     from lifelong.base import Base
@@ -397,6 +399,14 @@ class Workspace:
         from lifelong.tracing import blame
 
         return blame(self.layout, self.log, prompt)
+
+    def query(
+        self, sql: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None, rows: int = 10_000
+    ) -> QueryResult:
+        """Answer one SELECT over the views of docs/QUERIES.md, in a sandbox; see `editlog.query.query`."""
+        from editlog.query import query
+
+        return query(self.log, sql, as_of=as_of, valid_at=valid_at, rows=rows)
 
     def doctor(self) -> list[Check]:
         """Check everything from the log to the weights."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lifelong.workspace import Workspace
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -41,6 +43,30 @@ def reads(command: Command) -> Command:
 def changes(command: Command) -> Command:
     """Options of a verb that changes a workspace: --reason, --actor, --dry-run, --home, --json."""
     return reason_option(actor_option(dry_run_option(reads(command))))
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, words: str | None) -> datetime | None:
+    """`--valid-at` as an aware moment; the parser is loaded where the option is used."""
+    if words is None:
+        return None
+    from editlog.position import parse_moment
+
+    return parse_moment(words)
+
+
+as_of_option = click.option(
+    "--as-of",
+    metavar="WHEN",
+    help="What the log said then: an event's number, a job, or a moment in UTC [default: now].",
+)
+valid_at_option = click.option(
+    "--valid-at", metavar="MOMENT", callback=_moment, help="What held in the world then, in UTC [default: now]."
+)
+
+
+def at_options(command: Command) -> Command:
+    """Options of a verb that looks back: --as-of for what the log said, --valid-at for what held in the world."""
+    return as_of_option(valid_at_option(command))
 
 
 def workspace(home: Path | None) -> Workspace:

@@ -1,0 +1,145 @@
+"""The response log: what was told to whom, under which fact. Optional, and apart from the chain.
+
+`log/responses/responses-<day>.jsonl` (UTC days) hold one line of canonical JSON for each answer, appended a batch
+at a time: one lock, one write, one fsync. A line that a crash cut short was never acknowledged: readers pass over it,
+and the next writer begins on a new line. The lines hold prompts and answers, so they are not part of the hash chain
+and can be erased: `erase` rewrites every segment that says what must be forgotten.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from editlog import durable
+from editlog.canonical import canonical_json
+from editlog.errors import IntegrityError
+from editlog.events import moment
+
+RESPONSES = "responses"
+"""The directory's name beside the log's database, and the table's on the console."""
+
+SCHEMA = pa.schema(
+    [
+        ("recorded_at", pa.timestamp("us")),
+        ("request_id", pa.string()),
+        ("told_to", pa.string()),
+        ("prompt", pa.string()),
+        ("answer", pa.string()),
+        ("fact", pa.string()),
+        ("expert", pa.string()),
+        ("similarity", pa.float64()),
+        ("threshold", pa.float64()),
+        ("snapshot", pa.string()),
+        ("valid_at", pa.timestamp("us")),
+    ]
+)
+_MOMENTS = ("recorded_at", "valid_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer as it was given. Moments are aware; `fact` (f12) is null where the base model answered."""
+
+    recorded_at: datetime
+    request_id: str
+    told_to: str | None
+    prompt: str
+    answer: str
+    fact: str | None
+    expert: str | None
+    similarity: float | None
+    threshold: float | None
+    snapshot: str | None
+    valid_at: datetime | None
+
+
+def append_responses(directory: Path, responses: Sequence[Response]) -> None:
+    """Append answers that are about to be given; returns once they are durable, and raises where they are not."""
+    if not responses:
+        return
+    durable.make_directory(directory)
+    lines = b"".join(canonical_json(_plain(response)) + b"\n" for response in responses)
+    path = directory / f"responses-{responses[0].recorded_at.astimezone(UTC):%Y-%m-%d}.jsonl"
+    with _alone(directory), durable.told(path):
+        fresh = not path.exists()
+        with path.open("a+b") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")
+            with durable.operation("responses.write", path):
+                file.write((b"\n" if torn else b"") + lines)
+                file.flush()
+            with durable.operation("responses.sync", path):
+                os.fsync(file.fileno())
+        if fresh:
+            durable.sync_directory(directory, point="responses")
+
+
+def read_responses(directory: Path, *, before: datetime | None = None) -> pa.Table:
+    """Every answer that was recorded, in order; only those before a moment (naive UTC), where one is given."""
+    rows = [_row(line) for path in _segments(directory) for line in _lines(path)]
+    rows = [row for row in rows if before is None or row["recorded_at"] < before]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def erase(directory: Path, forgotten: Callable[[dict[str, Any]], bool]) -> int:
+    """Drop every answer that `forgotten` says must go, given its fields; returns how many went.
+
+    Each segment is written anew and put in place of the old one, whole or not at all.
+    """
+    erased = 0
+    if not directory.is_dir():
+        return erased
+    with _alone(directory):
+        for path in _segments(directory):
+            lines = list(_lines(path))
+            kept = [line for line in lines if not forgotten(json.loads(line))]
+            if len(kept) < len(lines):
+                erased += len(lines) - len(kept)
+                durable.write_atomically(path, b"".join(line + b"\n" for line in kept), point="responses.erase")
+    return erased
+
+
+def _plain(response: Response) -> dict[str, Any]:
+    record = asdict(response)
+    return {**record, **{name: record[name] and moment(record[name].astimezone(UTC)) for name in _MOMENTS}}
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    return {**row, **{name: row[name] and datetime.fromisoformat(row[name]).replace(tzinfo=None) for name in _MOMENTS}}
+
+
+def _segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("responses-*.jsonl"))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The whole lines of a segment; raises IntegrityError for one that nobody has written."""
+    content = path.read_bytes()
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        try:
+            if line and not isinstance(json.loads(line), dict):
+                raise ValueError("it is no object")
+        except ValueError as error:
+            if line.startswith(b'{"answer":') and not line.endswith(b"}"):
+                continue  # cut short by a crash, never acknowledged
+            raise IntegrityError(f"{path}, line {number} is not what was written ({error}): keep the file") from error
+        if line:
+            yield line
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    with (directory / "LOCK").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
