@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from editlog.canonical import canonical_json, sha256, tag
 from editlog.errors import UsageError
@@ -25,9 +33,21 @@ _CHAIN_DOMAIN = b"lifelong/chain/v1\x00"
 # Unicode categories Cc and Cs, without line feed and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
+
+def _there_is(at: str) -> str:
+    datetime.fromisoformat(at)
+    return at
+
+
 Hash = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Seq = Annotated[int, Field(ge=1, strict=True)]
+PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[0-9a-f]{64}$")]
+Signature = Annotated[str, StringConstraints(pattern=r"^ed25519:[0-9a-f]{128}$")]
+Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Moment = Annotated[
+    str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"), AfterValidator(_there_is)
+]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=8192)]
 
 
@@ -83,6 +103,44 @@ class FactRetracted(_Closed):
 
 class FactRedacted(_Closed):
     """A fact whose text and key were destroyed."""
+
+    fact: Seq
+
+
+class SignatureOver(_Closed):
+    """A fact and the signature over it."""
+
+    fact: Seq
+    signature: Signature
+
+
+class FactsSigned(_Closed):
+    """Signatures by one key over facts, good until `expires`; the `nonce` is used once (editlog/endorsement.py)."""
+
+    key: PublicKey
+    expires: Moment
+    nonce: Nonce
+    facts: list[SignatureOver]
+
+
+class FactApproved(_Closed):
+    """Someone's approval of a fact; the four other fields are null where it is not signed."""
+
+    fact: Seq
+    key: PublicKey | None
+    expires: Moment | None
+    nonce: Nonce | None
+    signature: Signature | None
+
+    @model_validator(mode="after")
+    def _whole(self) -> FactApproved:
+        if len({value is None for value in (self.key, self.expires, self.nonce, self.signature)}) > 1:
+            raise ValueError("key, expires, nonce and signature are given together")
+        return self
+
+
+class FactRejected(_Closed):
+    """Someone's word that a fact must not be applied."""
 
     fact: Seq
 
@@ -151,6 +209,9 @@ KINDS: dict[str, type[BaseModel]] = {
     "fact.put": FactPut,
     "fact.retracted": FactRetracted,
     "fact.redacted": FactRedacted,
+    "facts.signed": FactsSigned,
+    "fact.approved": FactApproved,
+    "fact.rejected": FactRejected,
     "job.started": JobNote,
     "wave.trained": Experts,
     "facts.applied": FactsApplied,

@@ -18,6 +18,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from editlog.canonical import KEY_BYTES, canonical_json, commitment, new_key
+from editlog.endorsement import Signer, sign_facts
 from editlog.events import Entry, Stamp, envelope, link
 from editlog.fact import Fact, record_digest
 from editlog.head import Head
@@ -142,16 +143,19 @@ def run(
     *,
     reassert: bool,
     dry_run: bool,
+    signer: Signer | None = None,
 ) -> Receipt:
     """Ingest prepared tables in the writer's transaction; a dry run leaves it to be rolled back.
 
-    `batch` has the fields of the ingest.batch event that are known beforehand.
+    `batch` has the fields of the ingest.batch event that are known beforehand. A `signer` signs what is accepted.
     """
     work = _Ingest(writer, reassert=reassert, origin_sha256=batch["origin_sha256"])
     for table in tables:
         work.take(table)
     if not dry_run:
         work.finish(stamp, batch)
+        if signer and work.counts["accepted"]:
+            sign_facts(writer, work.batch, stamp, signer)
     written = work.counts["accepted"] > 0 and not dry_run
     return Receipt(
         **work.counts,

@@ -15,7 +15,8 @@ from editlog.events import Event
 from editlog.history import OUTCOMES, LoggedFact, read_events, read_facts
 
 MIN_PREFIX = 8
-_LATER = [*OUTCOMES, "fact.retracted", "fact.redacted", "experts.retired"]
+_ENDORSED = ("facts.signed", "fact.approved", "fact.rejected")
+_LATER = [*OUTCOMES, *_ENDORSED, "fact.retracted", "fact.redacted", "experts.retired"]
 _NAMED_AT_MOST = 5
 _NAME = re.compile(r"f([1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -98,7 +99,7 @@ def _concerned(
     if event.kind == "experts.retired":
         gone = [(seq, expert) for expert in event.body["experts"] for seq in sorted(experts.get(expert, ()))]
         return [(seq, {"expert": expert}) for seq, expert in gone]
-    items = event.body["facts"] if event.kind in OUTCOMES else [event.body]
+    items = event.body.get("facts", [event.body])
     items = [item for item in items if item["fact"] in named]
     for item in items:
         if "expert" in item:

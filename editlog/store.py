@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from editlog import durable, export, head, retraction, session, tree, verify
+from editlog import durable, endorsement, export, head, retraction, session, tree, verify
 from editlog.against import verify_against
+from editlog.endorsement import Endorsements, Signer
 from editlog.errors import LifelongError, UsageError
 from editlog.events import OF_A_JOB, VERSION, Entry, Event, Stamp
 from editlog.fact import Fact, Probes
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _OF_THE_LOG = frozenset(
     {"workspace.created", "ingest.batch", "fact.put", "fact.retracted", "fact.redacted", "log.recovered"}
+    | {"facts.signed", "fact.approved", "fact.rejected"}
 )
 
 
@@ -124,12 +126,14 @@ class EditLog:
         rejected: int = 0,
         converted: int = 0,
         reassert: bool = False,
+        signer: Signer | None = None,
         dry_run: bool = False,
     ) -> Receipt:
         """Put facts, exactly once: what the log has already is counted, not written.
 
         `origin` and the tagged `origin_sha256` name the input; `rejected` and `converted` are counts of what
         happened to it before, for the record. `reassert` puts stale repeats too, which then govern.
+        `signer` signs each fact that is put, in the same transaction.
         `dry_run` returns the receipt that a real call would, and writes nothing. `facts` is read to its end
         before the log is locked; an exception raised while reading it leaves the log untouched.
         """
@@ -144,7 +148,7 @@ class EditLog:
         }
         with self._writing() as writer:
             stamp = Stamp(writer.now, actor, reason)
-            return ingest.run(writer, tables, stamp, batch, reassert=reassert, dry_run=dry_run)
+            return ingest.run(writer, tables, stamp, batch, reassert=reassert, dry_run=dry_run, signer=signer)
 
     def append(
         self, entries: Sequence[Entry], *, actor: str, reason: str | None = None, job: str | None = None
@@ -152,7 +156,7 @@ class EditLog:
         """Append events of any kinds but those that only the log itself writes, in one transaction."""
         for entry in entries:
             if entry.kind in _OF_THE_LOG:
-                raise UsageError(f"{entry.kind} events are written by ingest, retract and revert only")
+                raise UsageError(f"{entry.kind} events have a method of their own")
             if entry.kind in OF_A_JOB and job is None:
                 raise UsageError(f"{entry.kind} is the event of a job: say which")
         with self._writing() as writer:
@@ -190,6 +194,32 @@ class EditLog:
             else:
                 facts, what = retraction.of_batch(writer.con, writer.seq, batch or 0), "batch"
             return self._withdraw(writer, facts, stamp, what, dry_run)
+
+    def approve(
+        self,
+        refs: Iterable[str],
+        *,
+        actor: str,
+        reason: str | None = None,
+        signer: Signer | None = None,
+        dry_run: bool = False,
+    ) -> list[LoggedFact]:
+        """Approve facts that are not applied yet, all or none; `signer` signs each approval."""
+        with self._writing() as writer:
+            facts = retraction.by_name(writer.con, writer.seq, refs)
+            endorsement.approve(writer, facts, Stamp(writer.now, actor, reason), signer)
+            if not dry_run:
+                writer.commit()
+            return facts
+
+    def reject(self, refs: Iterable[str], *, actor: str, reason: str | None, dry_run: bool = False) -> list[LoggedFact]:
+        """Reject facts that are not applied yet, all or none: no job applies them until someone else approves."""
+        with self._writing() as writer:
+            facts = retraction.by_name(writer.con, writer.seq, refs)
+            endorsement.reject(writer, facts, Stamp(writer.now, actor, reason))
+            if not dry_run:
+                writer.commit()
+            return facts
 
     def recover(
         self,
@@ -305,6 +335,11 @@ class EditLog:
             else:
                 facts = facts_where(con, seq, subject=subject, relation=relation, prompt=prompt)
             return happenings(con, seq, facts)
+
+    def endorsements(self, seqs: Collection[int]) -> dict[int, Endorsements]:
+        """What the log has on facts, by seq: signatures, approvals and rejections, each signature checked."""
+        with reading(self.directory, timeout=self._timeout) as (con, position):
+            return endorsement.read_endorsements(con, position.workspace, position.seq, seqs)
 
     def verify(self, *, against: Path | None = None, key: str | None = None) -> list[Finding]:
         """Re-derive every hash and commitment; what does not fit, in log order. Empty means intact.

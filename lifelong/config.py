@@ -15,10 +15,20 @@ from editlog.errors import UsageError
 from lifelong.layout import Layout
 from policies.recipe import Recipe, parse_recipe
 
+KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 Words = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
+
+
+class TrustedKey(BaseModel):
+    """A public key, and the names it may sign for (`*`: anyone's); without any, the name it goes by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Annotated[str, Field(pattern=r"^ed25519:[0-9a-f]{64}$")]
+    authors: tuple[Words, ...] = ()
 
 
 class Config(BaseModel):
@@ -26,6 +36,7 @@ class Config(BaseModel):
 
     `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
+    `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +48,9 @@ class Config(BaseModel):
     recipe: str = "default"
     head_witness: Words | Annotated[list[Words], Field(min_length=1)] | None = None
     head_key: Words | None = None
+    require_signature: bool = False
+    require_approval: bool = False
+    trusted_keys: dict[str, TrustedKey] = {}
     overrides: dict[str, Any] = {}
 
     def to_toml(self) -> str:

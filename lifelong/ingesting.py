@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from editlog.endorsement import Signer
 from editlog.events import moment
 from editlog.fact import Fact
 from editlog.formats import FactReader, read_facts
@@ -41,6 +42,7 @@ def ingest(
     source_name: str | None,
     author: str | None,
     reassert: bool,
+    signer: Signer | None,
     actor: str,
     reason: str | None,
     dry_run: bool,
@@ -58,6 +60,7 @@ def ingest(
         rejected=len(incoming.rejects),
         converted=reader.converted,
         reassert=reassert,
+        signer=signer,
         dry_run=dry_run,
     )
     rejects_file = None

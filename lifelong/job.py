@@ -23,11 +23,11 @@ from lifelong.base import Base
 from lifelong.candidates import Candidates, Verdict, unique_experts
 from lifelong.experts.pack import read_pack, write_pack
 from lifelong.layout import Layout, pack_path
-from lifelong.planning import plan_waves, unfinished_job, wave_groups
+from lifelong.planning import plan_waves, unfinished_job, waiting, wave_groups
 from lifelong.publishing import publish, serving_state
 from lifelong.report import JobReport, job_report, write_report
-from lifelong.serving import pending_facts
 from lifelong.training import Trained, Trainer, fits
+from policies.admission import Rules
 from policies.recipe import Recipe
 
 EXPERTS_PER_PACK = 4096
@@ -81,9 +81,11 @@ class Job:
         recipe: Recipe,
         *,
         actor: str,
+        rules: Rules | None = None,
         reason: str | None = None,
         progress: Progress | None = None,
     ) -> None:
+        self._rules = rules or Rules()
         self._layout = layout
         self._log = log
         self._base = base
@@ -99,8 +101,8 @@ class Job:
         started = _resumed(self._log, self._recipe, self._base) or self._start(logged, seed)
         if started is None:
             return None
-        waiting = pending_facts(logged)
-        facts = {seq: waiting[seq] for seq in started.facts if seq in waiting}
+        admitted = waiting(self._log, logged, self._rules).facts
+        facts = {seq: admitted[seq] for seq in started.facts if seq in admitted}
         too_long = {seq: TOO_LONG for seq, fact in facts.items() if not fits(self._base, fact)}
         fitting = {seq: fact for seq, fact in facts.items() if seq not in too_long}
         directory = self._layout.runs / started.job
@@ -126,7 +128,7 @@ class Job:
         return report
 
     def _start(self, logged: Sequence[LoggedFact], seed: int) -> Started | None:
-        pending = tuple(pending_facts(logged))
+        pending = tuple(waiting(self._log, logged, self._rules).facts)
         if not pending:
             return None
         number = len(self._log.events(kinds=["job.started"])) + 1

@@ -10,11 +10,12 @@ from editlog.store import EditLog, utc_now
 from lifelong.config import Config, read_recipe
 from lifelong.experts.pack import read_pack
 from lifelong.layout import Layout, pack_path
-from lifelong.planning import plan_waves, unfinished_job, wave_groups
+from lifelong.planning import plan_waves, unfinished_job, waiting, wave_groups
 from lifelong.publishing import is_behind, serving_state
 from lifelong.results import ExpertRow, Plan, Status
-from lifelong.serving import pending_facts
 from lifelong.snapshot import current_id, read_snapshot
+from lifelong.trust import rules_of
+from policies.admission import Rules
 from policies.recipe import Recipe
 
 # Before a workspace has run a job of its own: what two cores do with the embedded base.
@@ -22,16 +23,18 @@ DEFAULT_FACTS_PER_SECOND = 25.0
 START_SECONDS = 5.0
 
 
-def plan(log: EditLog, recipe: Recipe) -> Plan:
+def plan(log: EditLog, recipe: Recipe, rules: Rules) -> Plan:
     """What the next job would do; see `Workspace.plan`."""
     logged = log.facts()
-    facts = pending_facts(logged)
+    found = waiting(log, logged, rules)
+    facts = found.facts
     waves = plan_waves(facts, recipe)
     speed, basis = _speed(log)
-    dropped = [f for f in logged if f.status == "superseded" and f.job is None and f.seq not in facts]
+    dropped = [f for f in logged if f.status == "superseded" and f.job is None and f.seq not in facts | found.held]
     unfinished = unfinished_job(log)
     why = [
-        f"pending: {len(facts)}; superseded before they were trained, and dropped: {len(dropped)}",
+        f"pending: {len(facts)}; held until a rule is kept: {len(found.held)}; superseded before they were trained, and"
+        f" dropped: {len(dropped)}",
         f"mini-batches hold at most {recipe.grouping.mini_batch} facts, similar ones together, never two of one key",
         f"a wave trains up to {recipe.grouping.wave} facts in one pass",
         f"facts that share an expert of rank {recipe.experts.rank}: {recipe.growth.facts_per_expert}",
@@ -46,6 +49,7 @@ def plan(log: EditLog, recipe: Recipe) -> Plan:
         estimated_seconds=round(START_SECONDS + len(facts) / speed, 1) if facts else 0.0,
         why=why,
         batches=[[f"f{seq}" for seq in batch] for wave in waves for batch in wave],
+        held=[{"fact": f"f{seq}", "code": one.code, "reason": one.reason} for seq, one in found.held.items()],
     )
 
 
@@ -63,8 +67,8 @@ def status(layout: Layout, log: EditLog, config: Config) -> Status:
     logged = log.facts()
     state = serving_state(log)
     counts = Counter(fact.status for fact in logged)
-    pending = pending_facts(logged)
-    waiting = [fact.at for fact in logged if fact.seq in pending]
+    found = waiting(log, logged, rules_of(config))
+    since = [fact.at for fact in logged if fact.seq in found.facts]
     recipe = read_recipe(config.recipe, layout, config.overrides)
     return Status(
         home=str(layout.home),
@@ -75,7 +79,8 @@ def status(layout: Layout, log: EditLog, config: Config) -> Status:
         facts={
             name: counts.get(name, 0) for name in ("applied", "pending", "failed", "held", "superseded", "retracted")
         },
-        oldest_pending_seconds=round((utc_now() - min(waiting)).total_seconds(), 1) if waiting else None,
+        held=dict(Counter(one.code for one in found.held.values())),
+        oldest_pending_seconds=round((utc_now() - min(since)).total_seconds(), 1) if since else None,
         experts=len({served.expert for served in state.facts if served.expert}),
         expert_bytes=sum(_size(layout, pack) for pack in state.packs),
         snapshot=current_id(layout.snapshots),

@@ -52,8 +52,31 @@ class Recovered(Result):
 
 
 @dataclass(frozen=True)
+class Key(Result):
+    """A key for signatures: its public half (None on a dry run), whom it may sign for, and where it was put if new."""
+
+    name: str
+    key: str | None
+    authors: list[str]
+    file: str | None
+
+
+@dataclass(frozen=True)
+class Endorsed(Result):
+    """Facts that were approved or rejected, by whom, and the public key that signed where one did."""
+
+    facts: list[str]
+    actor: str
+    key: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
 class Plan(Result):
-    """What the next job would do. `estimated_seconds` is from the last job's speed, else from a stated default."""
+    """What the next job would do. `estimated_seconds` is from the last job's speed, else from a stated default.
+
+    `held` are pending facts that are not admitted, each with a code and a reason (policies/admission.py).
+    """
 
     pending: int
     resumes: str | None
@@ -63,6 +86,7 @@ class Plan(Result):
     estimated_seconds: float
     why: list[str]
     batches: list[list[str]]
+    held: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -107,7 +131,7 @@ class Rebuild(Result):
 
 @dataclass(frozen=True)
 class Status(Result):
-    """A workspace at a glance. Ages are in seconds."""
+    """A workspace at a glance. Ages are in seconds; `held` counts pending facts that are not admitted, by code."""
 
     home: str
     model: str
@@ -115,6 +139,7 @@ class Status(Result):
     recipe: str
     head: int
     facts: dict[str, int]
+    held: dict[str, int]
     oldest_pending_seconds: float | None
     experts: int
     expert_bytes: int

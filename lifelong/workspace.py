@@ -23,6 +23,7 @@ from lifelong.results import (
     Answer,
     Blame,
     Check,
+    Endorsed,
     ExpertRow,
     Plan,
     Rebuild,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from lifelong.job import Progress
     from lifelong.model import EditedModel
     from lifelong.report import JobReport
+    from policies.admission import Rules
     from policies.recipe import Recipe
 
 
@@ -129,6 +131,13 @@ class Workspace:
 
         return witness_of(self.config, self.home)
 
+    @property
+    def rules(self) -> Rules:
+        """What the configuration asks of a fact before it is applied."""
+        from lifelong.trust import rules_of
+
+        return rules_of(self.config)
+
     def load_base(self) -> Base:
         """The base model, loaded once."""
         if self._base is None:
@@ -151,12 +160,18 @@ class Workspace:
         source_name: str | None = None,
         author: str | None = None,
         reassert: bool = False,
+        sign: Path | None = None,
+        sign_days: float | None = None,
         actor: str | None = None,
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Receipt:
-        """Append the facts of a file ("-": standard input) to the log; what cannot be read goes to a rejects file."""
+        """Append the facts of a file ("-": standard input) to the log; what cannot be read goes to a rejects file.
+
+        `sign` is the file of a key that signs each of them; a signature holds `sign_days` (30) until it is applied.
+        """
         from lifelong.ingesting import ingest
+        from lifelong.trust import signer_of
 
         return ingest(
             self.layout,
@@ -166,16 +181,42 @@ class Workspace:
             source_name=source_name,
             author=author,
             reassert=reassert,
+            signer=signer_of(sign, sign_days),
             actor=actor or default_actor(),
             reason=reason,
             dry_run=dry_run,
         )
 
+    def approve(
+        self,
+        refs: Sequence[str],
+        *,
+        sign: Path | None = None,
+        sign_days: float | None = None,
+        reason: str | None = None,
+        actor: str | None = None,
+        dry_run: bool = False,
+    ) -> Endorsed:
+        """Approve facts that are not applied yet; counts where `actor` is not their author. `sign` as for `ingest`."""
+        from lifelong.trust import approve, signer_of
+
+        signer, who = signer_of(sign, sign_days), actor or default_actor()
+        return approve(self.log, list(refs), actor=who, reason=reason, signer=signer, dry_run=dry_run)
+
+    def reject(
+        self, refs: Sequence[str], *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
+    ) -> Endorsed:
+        """Keep facts from being applied until someone else approves them; raises Busy while a job runs."""
+        from lifelong.trust import reject
+
+        with self.job_lock():
+            return reject(self.log, list(refs), actor=actor or default_actor(), reason=reason, dry_run=dry_run)
+
     def plan(self) -> Plan:
         """What the next job would do, how long it should take, and why."""
         from lifelong.overview import plan
 
-        return plan(self.log, self.recipe)
+        return plan(self.log, self.recipe, self.rules)
 
     def run(
         self,
@@ -196,16 +237,17 @@ class Workspace:
         if dry_run:
             return idle_report("dry-run", recipe.name, self.config.model, pending=self.plan().pending)
         with self.job_lock():
+            from lifelong.planning import waiting
             from lifelong.publishing import catch_up
-            from lifelong.serving import pending_facts
 
             catch_up(self.layout, log, recipe)
-            if not pending_facts(log.facts()):  # nothing to load a model for
+            if not waiting(log, log.facts(), self.rules).facts:  # nothing to load a model for
                 return idle_report("nothing-pending", recipe.name, self.config.model)
             from lifelong.job import Job
 
             base = self._own_base(log)
-            job = Job(self.layout, log, base, recipe, actor=actor or default_actor(), reason=reason, progress=progress)
+            who, rules = actor or default_actor(), self.rules
+            job = Job(self.layout, log, base, recipe, actor=who, rules=rules, reason=reason, progress=progress)
             return job.run(seed or 0) or idle_report("nothing-pending", recipe.name, self.config.model)
 
     @contextlib.contextmanager
@@ -244,7 +286,6 @@ class Workspace:
 
     def edited_model(self) -> EditedModel:
         """The model of the served snapshot, kept until another snapshot is served."""
-        from lifelong.anchors.encoder import default_encoder
         from lifelong.anchors.gate import Gate
         from lifelong.experts.bank import Bank
         from lifelong.experts.pack import read_pack
@@ -257,7 +298,7 @@ class Workspace:
             base = self.load_base()
             self.check_base(base, snapshot.manifest.base)
             packs = [read_pack(self.layout.experts, name) for name in snapshot.manifest.packs]
-            gate = Gate.load(snapshot.directory, encoder=default_encoder())
+            gate = Gate.load(snapshot.directory)
             self._edited = snapshot_id, EditedModel(base, Bank(base, packs), gate, snapshot.facts)
         return self._edited[1]
 

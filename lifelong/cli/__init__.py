@@ -23,6 +23,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Correct the model": {
         "init": "setup:init",
         "ingest": "job:ingest",
+        "approve": "trust:approve",
+        "reject": "trust:reject",
         "plan": "job:plan",
         "run": "job:run",
     },
@@ -47,6 +49,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Set up and take away": {
         "recipes": "recipes:recipes",
         "config": "config:config",
+        "keys": "trust:keys",
         "export": "export:export",
     },
 }

@@ -9,7 +9,7 @@ import click
 
 from editlog.errors import PartlyDone
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, reads, workspace
+from lifelong.cli.shell import changes, emit, reads, signs, workspace
 
 if TYPE_CHECKING:
     from lifelong.report import JobReport
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--source", "source_name", help="Name the source, for records that do not name theirs.")
 @click.option("--author", help="Name the author, for records that do not name theirs.")
 @click.option("--reassert", is_flag=True, help="Let facts that were superseded govern again.")
+@signs
 @changes
 def ingest(
     source: str,
@@ -30,6 +31,8 @@ def ingest(
     source_name: str | None,
     author: str | None,
     reassert: bool,
+    sign: Path | None,
+    sign_days: float | None,
     actor: str | None,
     reason: str | None,
     dry_run: bool,
@@ -54,6 +57,8 @@ def ingest(
         source_name=source_name,
         author=author,
         reassert=reassert,
+        sign=sign,
+        sign_days=sign_days,
         actor=actor,
         reason=reason,
         dry_run=dry_run,
@@ -78,8 +83,9 @@ def plan(as_json: bool, home: Path | None) -> None:
 
 
 def _plan_text(found: Plan) -> str:
+    held = "[held]\n" + text.table(found.held, ("fact", "code", "reason")) if found.held else ""
     if not found.pending:
-        return "Nothing is pending."
+        return held or "Nothing is pending."
     job = f" (it finishes {found.resumes})" if found.resumes else ""
     head = text.pairs(
         {
@@ -89,7 +95,7 @@ def _plan_text(found: Plan) -> str:
             "estimated": text.span(found.estimated_seconds),
         }
     )
-    return "\n".join([head, "", *(f"- {reason}" for reason in found.why)])
+    return "\n".join([head, "", *(f"- {reason}" for reason in found.why), *(["", held] if held else [])])
 
 
 @click.command()

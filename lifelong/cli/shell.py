@@ -34,6 +34,23 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be
 actor_option = click.option("--actor", help="Who does this, for the log [default: the OS user].")
 reason_option = click.option("--reason", help="Why this is done, for the log.")
 
+sign_option = click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="KEYFILE",
+    help="Sign with the key in this file (`lifelong keys new`).",
+)
+sign_days_option = click.option(
+    "--sign-days",
+    type=click.FloatRange(min=0, min_open=True, max=3650),
+    help="How many days a signature may wait to be applied [default: 30].",
+)
+
+
+def signs(command: Command) -> Command:
+    """Options of a verb whose events can be signed: --sign, --sign-days."""
+    return sign_option(sign_days_option(command))
+
 
 def reads(command: Command) -> Command:
     """Options of a verb that prints data: --home, --json."""
