@@ -93,7 +93,7 @@ def verify(*, against: Path | None, key: str | None, as_json: bool, home: Path |
     what the witness was told must be in it.
 
     \b
-    Example:
+    Examples:
       lifelong log verify
       lifelong log verify --against /mnt/elsewhere/heads.jsonl
     """
