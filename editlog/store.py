@@ -12,32 +12,32 @@ A call that writes returns once that is durable; it raises Busy (exit 75) where 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from editlog import durable, endorsement, export, head, retraction, session, tree, verify
 from editlog.against import verify_against
-from editlog.endorsement import Endorsements, Signer
+from editlog.endorsement import Signer
 from editlog.errors import LifelongError, UsageError
-from editlog.events import OF_A_JOB, VERSION, Entry, Event, Stamp
-from editlog.fact import Fact, Probes
+from editlog.events import OF_A_JOB, VERSION, Entry, Stamp
+from editlog.fact import Fact
 from editlog.head import Head
-from editlog.history import LoggedFact, read_events, read_facts, require_facts
+from editlog.history import LoggedFact, require_facts
 from editlog.lock import locked
-from editlog.lookup import Happening, facts_where, happenings, resolve
 from editlog.migrate import migrate
-from editlog.position import AsOf, seq_of
+from editlog.reader import Reader
 from editlog.schema import Outdated
 from editlog.session import Clock, reading, writing
-from editlog.texts import probes_of_row
 from editlog.tree import Proof
 from editlog.verify import Finding
 from editlog.witness import Witness, inform, last_told, tree_head, warn
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from editlog.ingest import Receipt
     from editlog.recover import Recovery
 
@@ -52,7 +52,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class EditLog:
+class EditLog(Reader):
     """The append-only log in one directory: `edits.duckdb`, `HEAD` and `LOCK`."""
 
     def __init__(
@@ -254,92 +254,11 @@ class EditLog:
 
     # Reading
 
-    def head(self) -> Head:
-        """Where the log stands."""
-        with reading(self.directory, timeout=self._timeout) as (_, position):
-            return position
-
-    def position(self, as_of: AsOf | None = None) -> int:
-        """The seq that `as_of` means: an event's number, a job's end, a moment; None: now. Raises UsageError."""
-        with reading(self.directory, timeout=self._timeout) as (con, position):
-            return seq_of(con, position.seq, as_of)
-
-    def facts(self, *, as_of: AsOf | None = None) -> list[LoggedFact]:
-        """Every unerased fact, in log order, with its standing now or at `as_of`; no probes."""
-        with reading(self.directory, timeout=self._timeout) as (con, position):
-            return read_facts(con, seq_of(con, position.seq, as_of))
-
-    def probes_of(self, seqs: Collection[int]) -> dict[int, Probes]:
-        """The probes of facts, by seq: to measure with, never to learn from."""
-        with reading(self.directory, timeout=self._timeout) as (con, _):
-            rows = con.execute(
-                "SELECT seq, probes FROM texts WHERE seq IN (SELECT unnest(?::BIGINT[])) ORDER BY seq",
-                [list(seqs)],
-            ).fetchall()
-        return {seq: probes_of_row(probes) for seq, probes in rows}
-
-    def events(
-        self,
-        *,
-        kinds: Collection[str] | None = None,
-        after: int = 0,
-        as_of: AsOf | None = None,
-        limit: int | None = None,
-        newest_first: bool = False,
-        job: str | None = None,
-        actor: str | None = None,
-    ) -> list[Event]:
-        """Events beyond `after`, up to `as_of`, in log order or `newest_first`, at most `limit` of them."""
-        conditions = ["seq > $1"]
-        parameters: list[Any] = [after]
-        for condition, value in (
-            ("kind IN (SELECT unnest(${}::VARCHAR[]))", None if kinds is None else list(kinds)),
-            ("seq <= ${}", None if as_of is None else self.position(as_of)),
-            ("job = ${}", job),
-            ("actor = ${}", actor),
-        ):
-            if value is not None:
-                parameters.append(value)
-                conditions.append(condition.format(len(parameters)))
-        order = f"ORDER BY seq {'DESC' if newest_first else 'ASC'}"
-        if limit is not None:
-            parameters.append(limit)
-            order += f" LIMIT ${len(parameters)}"
-        with reading(self.directory, timeout=self._timeout) as (con, _):
-            return read_events(con, " AND ".join(conditions), parameters, order)
-
-    def resolve(self, ref: str, *, as_of: AsOf | None = None) -> LoggedFact:
-        """The fact that `ref` means: f12, 12, the fact's own id, or at least 8 digits of its digest.
-
-        Raises UsageError where no fact is meant, or where several may be and not exactly one governs.
-        """
-        with reading(self.directory, timeout=self._timeout) as (con, position):
-            return resolve(con, seq_of(con, position.seq, as_of), ref)
-
-    def history(
-        self,
-        *,
-        ref: str | None = None,
-        subject: str | None = None,
-        relation: str | None = None,
-        prompt: str | None = None,
-        as_of: AsOf | None = None,
-    ) -> list[Happening]:
-        """All that happened to one fact, or to the facts of a subject, relation or prompt, in order, up to `as_of`."""
-        if (ref is None) == (subject is None and relation is None and prompt is None):
-            raise UsageError("ask for the history of one fact, or of a subject, a relation or a prompt")
-        with reading(self.directory, timeout=self._timeout) as (con, position):
-            seq = seq_of(con, position.seq, as_of)
-            if ref is not None:
-                facts = [resolve(con, seq, ref)]
-            else:
-                facts = facts_where(con, seq, subject=subject, relation=relation, prompt=prompt)
-            return happenings(con, seq, facts)
-
-    def endorsements(self, seqs: Collection[int]) -> dict[int, Endorsements]:
-        """What the log has on facts, by seq: signatures, approvals and rejections, each signature checked."""
-        with reading(self.directory, timeout=self._timeout) as (con, position):
-            return endorsement.read_endorsements(con, position.workspace, position.seq, seqs)
+    @contextmanager
+    def visit(self) -> Iterator[tuple[DuckDBPyConnection, Head]]:
+        """Hold the log, shared, while the block runs; see `Reader.visit`."""
+        with reading(self.directory, timeout=self._timeout) as found:
+            yield found
 
     def verify(self, *, against: Path | None = None, key: str | None = None) -> list[Finding]:
         """Re-derive every hash and commitment; what does not fit, in log order. Empty means intact.
