@@ -7,7 +7,7 @@ unless it says otherwise) is after everything recorded up to then. A date alone 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from editlog.errors import UsageError
 from editlog.events import moment
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 
 AsOf = int | str | datetime
 """An event's number, a job's name, a moment, or any of these as a person writes them."""
+
+
+class Position(NamedTuple):
+    """A position of the log: its last event that counts, and the moment meant (aware), which is that day's clock."""
+
+    seq: int
+    at: datetime
+
+
+def position_of(con: DuckDBPyConnection, head: int, as_of: AsOf | None, now: datetime) -> Position:
+    """What `as_of` means: `now` where nothing is asked, else the moment asked for or that of the event meant."""
+    seq = seq_of(con, head, as_of)
+    if as_of is None:
+        return Position(seq, now)
+    when = as_of if isinstance(as_of, datetime) else _moment_or_none(str(as_of))
+    if when is None or str(as_of).strip().isdigit():
+        [(recorded,)] = con.execute("SELECT recorded_at FROM events WHERE seq = ?", [seq]).fetchall()
+        when = recorded
+    return Position(seq, aware(when))
 
 
 def seq_of(con: DuckDBPyConnection, head: int, as_of: AsOf | None) -> int:

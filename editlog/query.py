@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -25,9 +23,9 @@ import pyarrow as pa
 
 from editlog.console import Request, encode_request
 from editlog.errors import EXIT_CODES, LifelongError
-from editlog.events import moment
-from editlog.position import AsOf, aware
-from editlog.store import EditLog, utc_now
+from editlog.inquiry import plain
+from editlog.position import AsOf
+from editlog.store import EditLog
 
 ROWS = 10_000
 TIMEOUT = 5.0
@@ -52,7 +50,7 @@ class QueryResult:
         for name in self.table.column_names:
             twins = (f"{name}_{number}" for number in count(1))
             names.append(name if name not in names else next(twin for twin in twins if twin not in names))
-        columns = [[_plain(value) for value in column.to_pylist()] for column in self.table.columns]
+        columns = [[plain(value) for value in column.to_pylist()] for column in self.table.columns]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
@@ -69,14 +67,15 @@ def query(
     """Answer one SELECT, WITH, DESCRIBE or EXPLAIN over the views of docs/QUERIES.md.
 
     The views show the log at `as_of` (an event's number, a job or a moment; None: now) and, where validity counts,
-    the world at `valid_at` (aware; None: now). `timeout` is in seconds of the query alone, `memory` in bytes.
-    Raises UsageError for anything that is no such question, LifelongError where it takes too much.
+    the world at `valid_at` (aware; None: that of `as_of`). `timeout` is in seconds of the query alone, `memory` in
+    bytes. Raises UsageError for anything that is no such question, LifelongError where it takes too much.
     """
+    position = log.position(as_of)
     request = Request(
         directory=str(log.directory.absolute()),
         sql=sql,
-        as_of=log.position(as_of),
-        valid_at=(valid_at or utc_now()).isoformat(),
+        as_of=position.seq,
+        valid_at=(valid_at or position.at).isoformat(),
         timeout=timeout,
         rows=rows,
         memory=memory,
@@ -97,20 +96,6 @@ def query(
     if "error" in header:
         raise EXIT_CODES[header["exit_code"]](header["error"])
     return QueryResult(pa.ipc.open_stream(stream).read_all(), header["cut"])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if isinstance(value, datetime):
-        return moment(aware(value))
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, bytes):
-        return value.hex()
-    return value if value is None or isinstance(value, (bool, int)) else str(value)
 
 
 def _ended(code: int, stderr: bytes, timeout: float) -> str:
