@@ -44,6 +44,7 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 Seq = Annotated[int, Field(ge=1, strict=True)]
 PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[0-9a-f]{64}$")]
 Signature = Annotated[str, StringConstraints(pattern=r"^ed25519:[0-9a-f]{128}$")]
+PackName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Moment = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"), AfterValidator(_there_is)
@@ -192,6 +193,13 @@ class Experts(_Open):
     experts: list[Hash]
 
 
+class PackRewritten(_Closed):
+    """A pack written anew without some experts, or none left: the others lie in `into`, by the same hashes."""
+
+    pack: PackName
+    into: PackName | None
+
+
 class SnapshotPublished(_Open):
     """What readers serve from here on."""
 
@@ -222,6 +230,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "job.finished": JobNote,
     "job.failed": JobNote,
     "experts.retired": Experts,
+    "pack.rewritten": PackRewritten,
     "log.recovered": LogRecovered,
 }
 OF_A_JOB = frozenset({"wave.trained"} | {kind for kind in KINDS if kind.startswith("job.")})

@@ -89,13 +89,17 @@ class Writer:
         if self.seq == self.head.seq:
             return self.head
         self._take_epoch()
-        fresh = Head(self.head.workspace, self.seq, tag(self.tail), self.head.epoch + 1)
+        fresh = self.next_head()
         head.announce(self.directory, fresh)
         with durable.operation("commit", self.directory / DATABASE):
             self.con.execute("COMMIT")
         head.promote(self.directory)
         self.head = fresh
         return fresh
+
+    def next_head(self) -> Head:
+        """Where the log will stand once what was added is committed."""
+        return Head(self.head.workspace, self.seq, tag(self.tail), self.head.epoch + 1)
 
     def _take_epoch(self) -> None:
         """Fence: a writer that slept while another wrote finds its epoch gone, whatever the lock says."""
@@ -120,7 +124,7 @@ def writing(directory: Path, *, timeout: float, clock: Clock) -> Iterator[Writer
                 raise _overtaken(directory)
             length.withdraw(directory)
             con.execute("BEGIN")
-            writer = Writer(directory, con, before, max(clock(), _last_moment(con)))
+            writer = Writer(directory, con, before, max(clock(), last_moment(con)))
             yield writer
             failpoints.hit("close.before")
         failpoints.hit("close.after")
@@ -192,7 +196,7 @@ def _overtaken(directory: Path) -> Busy:
     return Busy(f"another writer has taken over the edit log in {directory}: try again")
 
 
-def _last_moment(con: DuckDBPyConnection) -> datetime:
+def last_moment(con: DuckDBPyConnection) -> datetime:
     """The newest event's moment: time in the log never goes back, whatever the clock does."""
     row: Any = con.execute("SELECT recorded_at FROM events ORDER BY seq DESC LIMIT 1").fetchone()
     moment: datetime = row[0]

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from editlog import durable, endorsement, export, head, retraction, session, tree, verify
+from editlog import durable, endorsement, export, head, redaction, retraction, session, tree, verify
 from editlog.against import verify_against
 from editlog.endorsement import Signer
-from editlog.errors import LifelongError, UsageError
+from editlog.errors import IntegrityError, LifelongError, UsageError
 from editlog.events import OF_A_JOB, VERSION, Entry, Stamp
 from editlog.fact import Fact
 from editlog.head import Head
@@ -220,6 +220,30 @@ class EditLog(Reader):
             if not dry_run:
                 writer.commit()
             return facts
+
+    def same_content(self, seqs: Sequence[int]) -> list[LoggedFact]:
+        """The facts `seqs` and every other that gives the same target to the same prompt, in log order."""
+        with reading(self.directory, timeout=self._timeout) as (con, position):
+            return redaction.same_content(con, position.seq, seqs)
+
+    def redacted(self) -> list[int]:
+        """The facts whose words were destroyed, by seq."""
+        with reading(self.directory, timeout=self._timeout) as (con, _):
+            return redaction.redacted(con)
+
+    def redact(self, seqs: Sequence[int], more: Sequence[Entry] = (), *, actor: str, reason: str) -> Head:
+        """Destroy the words of facts and the secrets of their commitments, by writing the database anew.
+
+        The chain still verifies, and fact.redacted events say when, why and by whom; `more` follows them in the same
+        step. What lies outside the log (packs, snapshots, reports) is the caller's: see `Workspace.redact`. Raises
+        IntegrityError, and changes nothing, where `verify` finds anything.
+        """
+        if findings := self.verify():
+            raise IntegrityError(f"the log is not intact, so nothing was redacted: {findings[0].message}")
+        with locked(self.directory, shared=False, timeout=self._timeout):
+            position = redaction.rewrite(self.directory, seqs, more, Stamp(self._clock(), actor, reason))
+        self._inform()
+        return position
 
     def recover(
         self,

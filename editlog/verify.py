@@ -129,14 +129,16 @@ def _event(row: Sequence[Any], previous: bytes) -> Iterator[Finding]:
 
 def _texts(con: DuckDBPyConnection) -> Iterator[Finding]:
     """Hold each fact.put to the words in the side table, and each row there to a fact.put."""
-    told = _told_missing(con)
+    told, erased = _told_missing(con)
     query = (
         f"SELECT events.seq, body, texts.seq, secret, digest, key, probes, {', '.join(COLUMNS)} FROM events "
         "LEFT JOIN texts ON texts.seq = events.seq WHERE kind = 'fact.put'"
     )
     for page in _pages(con, query, column="events.seq", condition="AND"):
         for row in page:
-            if row[2] is not None:
+            if row[0] in erased and row[2] is not None:
+                yield Finding(row[0], "text", f"the text of f{row[0]} is there, though an event says it was redacted")
+            elif row[2] is not None:
                 yield from _text(row)
             elif row[0] not in told:
                 yield Finding(row[0], "text", f"the text of f{row[0]} is missing, and no event says so")
@@ -146,14 +148,18 @@ def _texts(con: DuckDBPyConnection) -> Iterator[Finding]:
         yield Finding(seq, "text", f"there is a text for {seq}, which puts no fact")
 
 
-def _told_missing(con: DuckDBPyConnection) -> set[int]:
-    """The facts that an event says have no words any more: redacted, or lost in a recovery."""
+def _told_missing(con: DuckDBPyConnection) -> tuple[set[int], set[int]]:
+    """The facts that an event says have no words any more, redacted or lost in a recovery; and the redacted ones."""
     query = "SELECT kind, body FROM events WHERE kind IN ('fact.redacted', 'log.recovered')"
-    told: set[int] = set()
+    lost: set[int] = set()
+    erased: set[int] = set()
     for kind, body in con.execute(query).fetchall():
         said = json.loads(body)
-        told.update([said["fact"]] if kind == "fact.redacted" else said["lost_texts"])
-    return told
+        if kind == "fact.redacted":
+            erased.add(said["fact"])
+        else:
+            lost.update(said["lost_texts"])
+    return lost | erased, erased
 
 
 def _text(row: Sequence[Any]) -> Iterator[Finding]:
