@@ -203,17 +203,33 @@ def last_moment(con: DuckDBPyConnection) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-def in_memory() -> DuckDBPyConnection:
-    """A database that is nowhere but in memory, and that reaches no file, network or extension."""
-    return duckdb.connect(":memory:", config={**_SETTINGS, "temp_directory": ""})
+def in_memory(files: Sequence[Path] = ()) -> DuckDBPyConnection:
+    """A database that is nowhere but in memory, and that reaches no file but these, no network, no extension."""
+    config = {name: value for name, value in _SETTINGS.items() if name != "enable_external_access"}
+    con = duckdb.connect(":memory:", config={**config, "temp_directory": ""})
+    if files:
+        con.execute(f"SET allowed_paths = [{', '.join(literal(str(path)) for path in files)}]")
+    con.execute("SET enable_external_access = false")  # the list of files can be set before this only
+    return con
+
+
+def literal(text: str) -> str:
+    """A string as SQL writes it, for where no parameter may stand."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
 def connected(path: Path, *, read_only: bool) -> Iterator[DuckDBPyConnection]:
     """A connection to a database of whatever schema, its failures told in this project's words."""
+    with told(path, read_only=read_only), duckdb.connect(path, read_only=read_only, config=_SETTINGS) as con:
+        yield con
+
+
+@contextmanager
+def told(path: Path, *, read_only: bool) -> Iterator[None]:
+    """Tell DuckDB's failures with the file or folder at `path` in this project's words."""
     try:
-        with duckdb.connect(path, read_only=read_only, config=_SETTINGS) as con:
-            yield con
+        yield
     except duckdb.Error as error:
         raise _told(error, path, read_only) from error
 

@@ -56,9 +56,16 @@ class EditLog(Reader):
     """The append-only log in one directory: `edits.duckdb`, `HEAD` and `LOCK`."""
 
     def __init__(
-        self, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now, witness: Witness | None = None
+        self,
+        directory: Path,
+        *,
+        timeout: float = 10.0,
+        clock: Clock = utc_now,
+        witness: Witness | None = None,
+        replica: Path | None = None,
     ) -> None:
-        self.directory, self._timeout, self._clock, self._witness = Path(directory), timeout, clock, witness
+        self.directory, self._timeout, self._clock = Path(directory), timeout, clock
+        self._witness, self._replica = witness, replica
 
     @classmethod
     def create(cls, directory: Path, *, actor: str, timeout: float = 10.0, clock: Clock = utc_now) -> EditLog:
@@ -77,13 +84,20 @@ class EditLog(Reader):
 
     @classmethod
     def open(
-        cls, directory: Path, *, timeout: float = 10.0, clock: Clock = utc_now, witness: Witness | None = None
+        cls,
+        directory: Path,
+        *,
+        timeout: float = 10.0,
+        clock: Clock = utc_now,
+        witness: Witness | None = None,
+        replica: Path | None = None,
     ) -> EditLog:
         """Open a log, after finishing or forgetting what a crash interrupted, and bring an older one up to date.
 
-        `witness` is told where the log stands after every call that writes, once that is durable.
+        After every call that writes, once that is durable, `witness` is told where the log stands, and the readers'
+        copy in the folder `replica` is refreshed.
         """
-        log = cls(directory, timeout=timeout, clock=clock, witness=witness)
+        log = cls(directory, timeout=timeout, clock=clock, witness=witness, replica=replica)
         if session.unsettled(log.directory):
             with locked(log.directory, shared=False, timeout=timeout):
                 session.heal(log.directory)
@@ -98,13 +112,26 @@ class EditLog(Reader):
 
     @contextmanager
     def _writing(self) -> Iterator[session.Writer]:
-        """One transaction; the witness is told once the log is free again."""
+        """One transaction; the witness and the replica follow once the log is free again."""
         with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
             yield writer
         self._inform()
 
     def _inform(self) -> None:
-        """Tell the witness where the log stands, unless it knows; a failure is a warning, for the facts are safe."""
+        """Bring witness and replica to where the log stands; a failure is a warning, for the facts are safe."""
+        self._tell_witness()
+        self._refresh_replica()
+
+    def _refresh_replica(self) -> None:
+        if self._replica is not None:
+            from editlog import replica
+
+            try:
+                replica.refresh(self, self._replica, self._clock())
+            except (LifelongError, OSError) as error:
+                replica.warn(error)
+
+    def _tell_witness(self) -> None:
         if self._witness is None:
             return
         try:
