@@ -276,6 +276,12 @@ class Event:
     body: dict[str, Any]
     hash: str
 
+    @property
+    def fact(self) -> int | None:
+        """The one fact that this event is about, by seq; None where it is about none, or about several."""
+        named = self.seq if self.kind == "fact.put" else self.body.get("fact")
+        return named if isinstance(named, int) else None
+
     def to_dict(self) -> dict[str, Any]:
         """The event as plain JSON data: its envelope, and its hash beside it."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ def ask(
     *,
     edits: bool,
     why: bool,
+    as_of: int | None,
     valid_at: datetime | None,
     max_new_tokens: int,
     **generate: Any,
@@ -35,15 +36,30 @@ def ask(
     decisions: Sequence[Decision | None] = decided or [None] * len(prompts)
     plain = model.generate(prompts, edits=False, max_new_tokens=max_new_tokens) if why else None
     return [
-        _answer(model, prompts[i], text, decisions[i], None if plain is None else plain[i].strip())
+        _answer(model, prompts[i], text, decisions[i], base=None if plain is None else plain[i].strip(), as_of=as_of)
         for place, text in enumerate(texts)
         for i in [place // each]
     ]
 
 
-def _answer(model: EditedModel, prompt: str, text: str, decision: Decision | None, base: str | None) -> Answer:
+def stream(
+    model: EditedModel, prompt: str, *, edits: bool, valid_at: datetime | None, max_new_tokens: int, **generate: Any
+) -> Iterator[str]:
+    """The pieces of one answer; see `Workspace.stream`."""
+    route = model.route([prompt], at=valid_at)[0] if edits else MISS
+    begun = False
+    for piece in model.stream(prompt, route=route, max_new_tokens=max_new_tokens, **generate):
+        shown = piece if begun else piece.lstrip()  # white space before the first word is not part of an answer
+        begun = begun or bool(shown)
+        if shown:
+            yield shown
+
+
+def _answer(
+    model: EditedModel, prompt: str, text: str, decision: Decision | None, *, base: str | None, as_of: int | None
+) -> Answer:
     if decision is None:
-        return Answer(prompt, text.strip(), hit=False, base=base)
+        return Answer(prompt, text.strip(), hit=False, base=base, as_of=as_of)
     served = None if decision.fact is None else model.facts[decision.fact]
     return Answer(
         prompt=prompt,
@@ -59,4 +75,5 @@ def _answer(model: EditedModel, prompt: str, text: str, decision: Decision | Non
         actor=served.actor if served else None,
         recorded_at=served.recorded_at if served else None,
         base=base,
+        as_of=as_of,
     )

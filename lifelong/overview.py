@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from datetime import datetime
 from typing import Any
 
 from editlog.events import moment
-from editlog.store import EditLog, utc_now
+from editlog.position import AsOf
+from editlog.store import EditLog
 from lifelong.config import Config, read_recipe
 from lifelong.experts.pack import read_pack
 from lifelong.layout import Layout, pack_path
+from lifelong.past import Served, kept_at
 from lifelong.planning import plan_waves, unfinished_job, waiting, wave_groups
 from lifelong.publishing import is_behind, serving_state
 from lifelong.results import ExpertRow, Plan, Status
@@ -62,10 +65,14 @@ def _speed(log: EditLog) -> tuple[float, str]:
     return DEFAULT_FACTS_PER_SECOND, f"a default of {DEFAULT_FACTS_PER_SECOND:.0f} facts a second: no job has run yet"
 
 
-def status(layout: Layout, log: EditLog, config: Config) -> Status:
+def status(
+    layout: Layout, log: EditLog, config: Config, *, as_of: AsOf | None = None, valid_at: datetime | None = None
+) -> Status:
     """The workspace at a glance; see `Workspace.status`."""
-    logged = log.facts()
-    state = serving_state(log)
+    seq, now = log.position(as_of)
+    logged = [fact for fact in log.facts(as_of=seq) if valid_at is None or fact.fact.valid_at(valid_at)]
+    state = serving_state(log, as_of=seq)
+    snapshot = current_id(layout.snapshots) if as_of is None else kept_at(layout, state.position)
     counts = Counter(fact.status for fact in logged)
     found = waiting(log, logged, rules_of(config))
     since = [fact.at for fact in logged if fact.seq in found.facts]
@@ -75,17 +82,17 @@ def status(layout: Layout, log: EditLog, config: Config) -> Status:
         model=config.model,
         base=state.base,
         recipe=recipe.name,
-        head=log.head().seq,
+        head=seq,
         facts={
             name: counts.get(name, 0) for name in ("applied", "pending", "failed", "held", "superseded", "retracted")
         },
         held=dict(Counter(one.code for one in found.held.values())),
-        oldest_pending_seconds=round((utc_now() - min(since)).total_seconds(), 1) if since else None,
+        oldest_pending_seconds=round((now - min(since)).total_seconds(), 1) if since else None,
         experts=len({served.expert for served in state.facts if served.expert}),
         expert_bytes=sum(_size(layout, pack) for pack in state.packs),
-        snapshot=current_id(layout.snapshots),
-        snapshot_behind=is_behind(layout, state),
-        last_job=_last_job(log),
+        snapshot=snapshot,
+        snapshot_behind=as_of is None and is_behind(layout, state),
+        last_job=_last_job(log, seq),
     )
 
 
@@ -94,22 +101,19 @@ def _size(layout: Layout, pack: str) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _last_job(log: EditLog) -> dict[str, Any] | None:
-    for event in log.events(kinds=["job.finished", "job.failed"], newest_first=True, limit=1):
+def _last_job(log: EditLog, as_of: int) -> dict[str, Any] | None:
+    for event in log.events(kinds=["job.finished", "job.failed"], as_of=as_of, newest_first=True, limit=1):
         return {"job": event.job, "ended": event.kind.removeprefix("job."), "at": moment(event.at), **event.body}
     return None
 
 
-def expert_rows(layout: Layout) -> list[ExpertRow]:
-    """The experts of the served snapshot; see `Workspace.experts`."""
-    snapshot_id = current_id(layout.snapshots)
-    if snapshot_id is None:
-        return []
-    snapshot = read_snapshot(layout.snapshots, snapshot_id)
+def expert_rows(layout: Layout, at: Served, *, valid_at: datetime | None) -> list[ExpertRow]:
+    """The experts of a snapshot; see `Workspace.experts`."""
+    snapshot = read_snapshot(layout.snapshots, at.snapshot)
     facts: dict[str, list[str]] = defaultdict(list)
     job: dict[str, str | None] = {}
     for served in snapshot.facts:
-        if served.expert:
+        if served.expert and (valid_at is None or served.fact.valid_at(valid_at)):
             facts[served.expert].append(served.ref)
             job[served.expert] = served.job
     rows = []

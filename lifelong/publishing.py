@@ -36,12 +36,12 @@ class ServingState:
     base: str
 
 
-def serving_state(log: EditLog) -> ServingState:
-    """Decide what is served; raises IntegrityError if an expert's pack is not recorded.
+def serving_state(log: EditLog, *, as_of: int | None = None) -> ServingState:
+    """Decide what is served, now or after event `as_of`; raises IntegrityError if an expert's pack is not recorded.
 
     Facts are read as of the last event that shows, so that both readings are of one position.
     """
-    events = log.events(kinds=SERVING_KINDS)
+    events = log.events(kinds=SERVING_KINDS, as_of=as_of)
     last = events[-1]
     facts = tuple(served_facts(log.facts(as_of=last.seq)))
     pack_of = {

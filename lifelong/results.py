@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -91,7 +91,10 @@ class Plan(Result):
 
 @dataclass(frozen=True)
 class Answer(Result):
-    """One answer and where it comes from. `text` is the new text alone; `base` is what the base says (`why` only)."""
+    """One answer and where it comes from. `text` is the new text alone; `base` is what the base says (`why` only).
+
+    `as_of` is the event of the log as of which it is the answer; None where it is that of today.
+    """
 
     prompt: str
     text: str
@@ -106,6 +109,7 @@ class Answer(Result):
     actor: str | None = None
     recorded_at: str | None = None
     base: str | None = None
+    as_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,34 @@ class Undo(Result):
     back_to_base: list[str]
     snapshot: str | None
     dry_run: bool
+
+
+@dataclass(frozen=True)
+class Redaction(Result):
+    """What a redaction destroyed, and what it could not reach.
+
+    `redacted` are the facts asked for and all others with the same content. `to_train_again` are facts that shared an
+    expert with one of them: they wait for the next job. `still_said_by` are facts with other targets whose own words
+    include its wordings, `files_left` files of somebody else's making that hold them: both are a person's to decide.
+    `finished` is True where the log had redacted all of it before, and only what a crash had left was swept.
+    """
+
+    redacted: list[str]
+    experts_retired: list[str] = field(default_factory=list)
+    to_train_again: list[str] = field(default_factory=list)
+    packs_rewritten: list[str] = field(default_factory=list)
+    snapshots_rewritten: int = 0
+    snapshot: str | None = None
+    files_changed: list[str] = field(default_factory=list)
+    files_left: list[str] = field(default_factory=list)
+    still_said_by: list[str] = field(default_factory=list)
+    out_of_reach: list[str] = field(default_factory=list)
+    finished: bool = False
+    dry_run: bool = False
+
+    def after(self, *, snapshot: str | None, snapshots_rewritten: int) -> Redaction:
+        """The same, with what is served now and how many older snapshots were written anew."""
+        return replace(self, snapshot=snapshot, snapshots_rewritten=snapshots_rewritten)
 
 
 @dataclass(frozen=True)
@@ -157,9 +189,11 @@ class Blame(Result):
     fact: str | None
     similarity: float
     threshold: float
+    anchor: str | None
     record: dict[str, Any] | None
     expert: str | None
     job: str | None
+    as_of: int | None
     events: list[dict[str, Any]]
 
 
@@ -196,3 +230,21 @@ class ExpertRow(Result):
     job: str | None
     pack: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class ExpertHeld(Result):
+    """One expert that was ever applied, and each fact it was trained on, with where that fact stands.
+
+    `status` is `in use`, `idle` (none of its facts answers) or `retired`; `pack_bytes` is null where the pack is gone.
+    """
+
+    hash: str
+    status: str
+    job: str | None
+    pack: str | None
+    pack_bytes: int | None
+    applied_at: str
+    retired_at: str | None
+    retired_reason: str | None
+    facts: list[dict[str, Any]]

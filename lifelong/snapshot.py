@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,13 @@ def read_manifest(snapshots: Path, snapshot_id: str) -> Manifest:
     return manifest
 
 
+def kept_manifests(snapshots: Path) -> list[Manifest]:
+    """The manifests of all snapshots that are kept, by the position of the log that they show."""
+    names = [entry.name for entry in snapshots.iterdir()] if snapshots.is_dir() else []
+    manifests = [read_manifest(snapshots, name) for name in sorted(names) if _ID.fullmatch(name)]
+    return sorted(manifests, key=lambda manifest: (manifest.log["seq"], manifest.id))
+
+
 def read_snapshot(snapshots: Path, snapshot_id: str) -> Snapshot:
     """Open a snapshot and check every file against its manifest; raises IntegrityError if anything is off."""
     manifest = read_manifest(snapshots, snapshot_id)
@@ -170,6 +178,33 @@ def read_snapshot(snapshots: Path, snapshot_id: str) -> Snapshot:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(_damaged(directory, error)) from error
     return Snapshot(directory, manifest, facts)
+
+
+def rewrite_without(snapshots: Path, gone: Set[int], moved: Mapping[str, str | None]) -> int:
+    """Write every kept snapshot anew that has one of the facts `gone` or names a pack that was `moved`; how many.
+
+    Thresholds, encoder and all other anchors stay. One whose gate cannot be read any more is removed. Whoever is
+    killed here does the rest when calling again.
+    """
+    changed = 0
+    for manifest in kept_manifests(snapshots):
+        snapshot = read_snapshot(snapshots, manifest.id)
+        if gone.isdisjoint(served.seq for served in snapshot.facts) and not moved.keys() & set(manifest.packs):
+            continue
+        changed += 1
+        with suppress(IntegrityError, UsageError):
+            kept = [served for served in snapshot.facts if served.seq not in gone]
+            write_snapshot(
+                snapshots,
+                facts=kept,
+                gate=Gate.load(snapshot.directory).over(scoped(kept)),
+                log=manifest.log,
+                base=manifest.base,
+                encoder=manifest.encoder,
+                packs=sorted({pack for name in manifest.packs if (pack := moved.get(name, name))}),
+            )
+        shutil.rmtree(snapshot.directory)
+    return changed
 
 
 def _id_of(manifest: bytes) -> str:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
+from editlog.canonical import HASH_TAG
+from editlog.errors import UsageError
+from editlog.inquiry import inquire
+from editlog.position import AsOf
 from editlog.store import EditLog
-from lifelong.anchors.encoder import default_encoder
+from lifelong import past
 from lifelong.anchors.gate import Decision, Gate
-from lifelong.layout import Layout
-from lifelong.results import Blame, RouteExplanation
+from lifelong.layout import Layout, pack_path
+from lifelong.results import Blame, ExpertHeld, RouteExplanation
 from lifelong.serving import Served
-from lifelong.snapshot import published_id, read_snapshot
+from lifelong.snapshot import read_snapshot
 
 
-def _decide(layout: Layout, prompt: str) -> tuple[Decision, dict[int, Served]]:
-    snapshot = read_snapshot(layout.snapshots, published_id(layout.snapshots))
-    gate = Gate.load(snapshot.directory, encoder=default_encoder())
-    return gate.explain(prompt), {served.seq: served for served in snapshot.facts}
+def _decide(
+    layout: Layout, served: past.Served, prompt: str, valid_at: datetime | None
+) -> tuple[Decision, dict[int, Served]]:
+    snapshot = read_snapshot(layout.snapshots, served.snapshot)
+    gate = Gate.load(snapshot.directory)
+    return gate.explain(prompt, at=valid_at or served.at), {fact.seq: fact for fact in snapshot.facts}
 
 
-def explain(layout: Layout, prompt: str) -> RouteExplanation:
+def explain(layout: Layout, served: past.Served, prompt: str, *, valid_at: datetime | None) -> RouteExplanation:
     """The decision and its candidates; see `Workspace.explain`."""
-    decision, _ = _decide(layout, prompt)
+    decision, _ = _decide(layout, served, prompt, valid_at)
     return RouteExplanation(
         prompt=prompt,
         hit=decision.fact is not None,
@@ -35,21 +42,55 @@ def explain(layout: Layout, prompt: str) -> RouteExplanation:
     )
 
 
-def blame(layout: Layout, log: EditLog, prompt: str) -> Blame:
+def blame(layout: Layout, log: EditLog, served: past.Served, prompt: str, *, valid_at: datetime | None) -> Blame:
     """The answer's origin; see `Workspace.blame`."""
-    decision, facts = _decide(layout, prompt)
-    served = None if decision.fact is None else facts[decision.fact]
+    decision, facts = _decide(layout, served, prompt, valid_at)
+    fact = None if decision.fact is None else facts[decision.fact]
     events: list[dict[str, Any]] = []
-    if served is not None:
-        events = [happening.to_dict() for happening in log.history(ref=served.ref)]
+    if fact is not None:
+        events = [happening.to_dict() for happening in log.history(ref=fact.ref, as_of=served.as_of)]
     return Blame(
         prompt=prompt,
-        hit=served is not None,
-        fact=served.ref if served else None,
+        hit=fact is not None,
+        fact=fact.ref if fact else None,
         similarity=decision.score,
         threshold=decision.threshold,
-        record=served.fact.record() if served else None,
-        expert=served.expert if served else None,
-        job=served.job if served else None,
+        anchor=decision.anchor,
+        record=fact.fact.record() if fact else None,
+        expert=fact.expert if fact else None,
+        job=fact.job if fact else None,
+        as_of=served.as_of,
         events=events,
+    )
+
+
+def expert_held(
+    layout: Layout, log: EditLog, prefix: str, *, as_of: AsOf | None, valid_at: datetime | None
+) -> ExpertHeld:
+    """What one expert holds; see `Workspace.expert`."""
+    beginning = HASH_TAG + prefix.removeprefix(HASH_TAG)
+    found = inquire(log, "SELECT * FROM experts WHERE starts_with(expert, $1)", [beginning], as_of=as_of)
+    if len(found) != 1:
+        raise UsageError(f"{len(found) or 'no'} experts begin with {prefix!r}; see `lifelong experts list`")
+    [expert] = found
+    facts = inquire(
+        log,
+        "SELECT o.fact, f.status, f.governs, f.holds, f.prompt, f.target, f.subject, f.relation, f.source, f.author,"
+        " f.actor, f.recorded_at, o.job, o.recorded_at AS applied_at FROM outcomes AS o JOIN facts AS f USING (fact)"
+        " WHERE o.expert = $1 ORDER BY f.seq",
+        [expert["expert"]],
+        as_of=as_of,
+        valid_at=valid_at,
+    )
+    path = pack_path(layout.experts, expert["pack"]) if expert["pack"] else None
+    return ExpertHeld(
+        hash=expert["expert"],
+        status=expert["status"],
+        job=expert["job"],
+        pack=expert["pack"],
+        pack_bytes=path.stat().st_size if path and path.exists() else None,
+        applied_at=expert["applied_at"],
+        retired_at=expert["retired_at"],
+        retired_reason=expert["retired_reason"],
+        facts=facts,
     )

@@ -11,36 +11,28 @@ import fcntl
 import getpass
 import os
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from editlog.errors import Busy, LifelongError, UsageError
 from lifelong.config import Config, read_config, read_recipe
 from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
+from lifelong.looking import Looking
 from lifelong.results import (
-    Answer,
-    Blame,
     Check,
     Endorsed,
-    ExpertRow,
     Plan,
     Rebuild,
     Receipt,
     Recovered,
-    RouteExplanation,
-    Status,
     Undo,
 )
 
 if TYPE_CHECKING:
-    from editlog.position import AsOf
-    from editlog.query import QueryResult
     from editlog.store import EditLog
     from editlog.witness import Witness
     from lifelong.base import Base
-    from lifelong.evaluation.metrics import Metrics
     from lifelong.job import Progress
     from lifelong.model import EditedModel
     from lifelong.report import JobReport
@@ -98,7 +90,7 @@ def default_actor() -> str:
         return f"uid-{os.getuid()}"
 
 
-class Workspace:
+class Workspace(Looking):
     """One home: log, experts, snapshots. Verbs that change something take `actor`, `reason` and `dry_run`."""
 
     def __init__(self, layout: Layout, config: Config) -> None:
@@ -282,83 +274,6 @@ class Workspace:
                 " workspace for this one"
             )
 
-    # Answers
-
-    def edited_model(self) -> EditedModel:
-        """The model of the served snapshot, kept until another snapshot is served."""
-        from lifelong.anchors.gate import Gate
-        from lifelong.experts.bank import Bank
-        from lifelong.experts.pack import read_pack
-        from lifelong.model import EditedModel
-        from lifelong.snapshot import published_id, read_snapshot
-
-        snapshot_id = published_id(self.layout.snapshots)
-        if self._edited is None or self._edited[0] != snapshot_id:
-            snapshot = read_snapshot(self.layout.snapshots, snapshot_id)
-            base = self.load_base()
-            self.check_base(base, snapshot.manifest.base)
-            packs = [read_pack(self.layout.experts, name) for name in snapshot.manifest.packs]
-            gate = Gate.load(snapshot.directory)
-            self._edited = snapshot_id, EditedModel(base, Bank(base, packs), gate, snapshot.facts)
-        return self._edited[1]
-
-    def ask(
-        self,
-        prompts: str | Sequence[str],
-        *,
-        edits: bool = True,
-        why: bool = False,
-        valid_at: datetime | None = None,
-        max_new_tokens: int = 32,
-        **generate: Any,
-    ) -> list[Answer]:
-        """Answer prompts, mixed hits and misses in one batch; `generate` goes to transformers' `generate`.
-
-        `valid_at` is the time in the world (aware; None: now). `why` adds what the base says.
-        """
-        from lifelong.asking import ask
-
-        asked = [prompts] if isinstance(prompts, str) else list(prompts)
-        return ask(
-            self.edited_model(),
-            asked,
-            edits=edits,
-            why=why,
-            valid_at=valid_at,
-            max_new_tokens=max_new_tokens,
-            **generate,
-        )
-
-    def stream(
-        self,
-        prompt: str,
-        *,
-        edits: bool = True,
-        valid_at: datetime | None = None,
-        max_new_tokens: int = 32,
-        **generate: Any,
-    ) -> Iterator[str]:
-        """The pieces of one answer as they are generated."""
-        from lifelong.experts.bank import MISS
-
-        model = self.edited_model()
-        route = model.route([prompt], at=valid_at)[0] if edits else MISS
-        yield from _without_leading_space(model.stream(prompt, route=route, max_new_tokens=max_new_tokens, **generate))
-
-    def evaluate(self, path: str | Path, *, limit: int | None = None, progress: Progress | None = None) -> Metrics:
-        """Measure the served model on the records of a file and their probes; nothing is learned from them."""
-        from lifelong.evaluation.run import evaluate_file
-
-        return evaluate_file(
-            self.edited_model(),
-            path,
-            recipe=self.config.recipe,
-            model=self.config.model,
-            experts=self.experts(),
-            limit=limit,
-            progress=progress,
-        )
-
     # Taking back
 
     def retract(
@@ -415,39 +330,7 @@ class Workspace:
         with self.job_lock():
             return recover(self.layout, export=export, actor=who, reason=reason, dry_run=dry_run)
 
-    # Looking
-
-    def status(self) -> Status:
-        """What is live, what is pending and since when, what the last job did."""
-        from lifelong.overview import status
-
-        return status(self.layout, self.log, self.config)
-
-    def experts(self) -> list[ExpertRow]:
-        """The experts in use."""
-        from lifelong.overview import expert_rows
-
-        return expert_rows(self.layout)
-
-    def explain(self, prompt: str) -> RouteExplanation:
-        """The gate's decision on a prompt, and the candidates it weighed."""
-        from lifelong.tracing import explain
-
-        return explain(self.layout, prompt)
-
-    def blame(self, prompt: str) -> Blame:
-        """A prompt's answer traced to the fact, the person, the job and the expert behind it."""
-        from lifelong.tracing import blame
-
-        return blame(self.layout, self.log, prompt)
-
-    def query(
-        self, sql: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None, rows: int = 10_000
-    ) -> QueryResult:
-        """Answer one SELECT over the views of docs/QUERIES.md, in a sandbox; see `editlog.query.query`."""
-        from editlog.query import query
-
-        return query(self.log, sql, as_of=as_of, valid_at=valid_at, rows=rows)
+    # Checking and taking along
 
     def doctor(self) -> list[Check]:
         """Check everything from the log to the weights."""
@@ -461,13 +344,3 @@ class Workspace:
 
         facts = None if refs is None else {self.log.resolve(ref).seq for ref in refs}
         return export_peft(self.layout, self.load_base(), Path(directory), facts=facts)
-
-
-def _without_leading_space(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces as `ask` prints them: white space before the first word is not part of an answer."""
-    begun = False
-    for piece in pieces:
-        shown = piece if begun else piece.lstrip()
-        begun = begun or bool(shown)
-        if shown:
-            yield shown

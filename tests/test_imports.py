@@ -46,9 +46,9 @@ LAYERS = (
     {"base", "config", "files", "layout", "results", "sites"},
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
-    {"asking", "audit", "candidates", "evaluation", "export", "ingesting", "job", "overview", "planning"}
+    {"asking", "audit", "candidates", "evaluation", "export", "ingesting", "job", "overview", "past", "planning"}
     | {"publishing", "recovering", "report", "tracing", "training", "trust", "undo"},
-    {"checkup", "workspace"},
+    {"checkup", "looking", "workspace"},
     {"cli"},
 )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import emit, lines_of, reads, workspace
+from lifelong.cli.shell import at_options, emit, lines_of, reads, workspace
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lifelong.results import Answer, Blame
 
 
@@ -19,44 +20,57 @@ if TYPE_CHECKING:
 @click.argument("prompts", nargs=-1, required=True, metavar="PROMPT...")
 @click.option("--edits/--no-edits", default=True, help="Use the edits, or ask the base model alone.")
 @click.option("--why", is_flag=True, help="Add fact, similarity, expert, job, author, and the base's answer.")
-@click.option("--valid-at", type=click.DateTime(), help="Answer as of this moment in the world, in UTC [default: now].")
 @click.option(
     "--max-new-tokens", type=click.IntRange(min=1), default=32, show_default=True, help="Stop after N tokens."
 )
 @click.option("--stream", is_flag=True, help="Print the answer to one prompt as it is generated.")
+@at_options
 @reads
 def ask(
     prompts: tuple[str, ...],
     *,
     edits: bool,
     why: bool,
-    valid_at: datetime | None,
     max_new_tokens: int,
     stream: bool,
+    as_of: str | None,
+    valid_at: datetime | None,
     as_json: bool,
     home: Path | None,
 ) -> None:
     """Ask the edited model.
 
-    `-` reads one prompt a line from standard input. One answer a line is printed; with --json an object for
+    With --as-of, it answers with the experts, anchors, encoder and thresholds that were served then, and by that day's
+    clock. `-` reads one prompt a line from standard input. One answer a line is printed; with --json an object for
     one prompt, a list for several or for `-`.
 
     \b
     Examples:
       lifelong ask "The mother tongue of Danielle Darrieux is" --why
       lifelong ask - --json < prompts.txt
+      lifelong ask "The mother tongue of Danielle Darrieux is" --as-of job-1
     """
     asked = lines_of(prompts)
     opened = workspace(home)
-    moment = valid_at.replace(tzinfo=UTC) if valid_at else None
     if stream:
         if len(asked) != 1 or why or as_json:
             raise click.UsageError("--stream prints one plain answer: one prompt, no --why, no --json.")
-        for piece in opened.stream(asked[0], edits=edits, valid_at=moment, max_new_tokens=max_new_tokens):
+        for piece in opened.stream(
+            asked[0], edits=edits, as_of=as_of, valid_at=valid_at, max_new_tokens=max_new_tokens
+        ):
             click.echo(piece, nl=False)
         click.echo()
         return
-    answers = opened.ask(asked, edits=edits, why=why or as_json, valid_at=moment, max_new_tokens=max_new_tokens)
+    answers = opened.ask(
+        asked,
+        edits=edits,
+        why=why or as_json,
+        as_of=as_of,
+        valid_at=valid_at,
+        max_new_tokens=max_new_tokens,
+    )
+    if as_of is not None and answers:
+        click.echo(f"As of event {answers[0].as_of}, with what was served then.", err=True)
     data = [answer.to_dict() for answer in answers]
     one = len(prompts) == 1 and prompts != ("-",)
     separator, shown = ("\n\n", _why_text) if why else ("\n", _plain_text)
@@ -92,8 +106,9 @@ def _gate_text(hit: bool, score: float | None, threshold: float | None) -> str:
 
 @click.command()
 @click.argument("prompt")
+@at_options
 @reads
-def blame(prompt: str, as_json: bool, home: Path | None) -> None:
+def blame(prompt: str, *, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
     """Trace an answer to what is behind it.
 
     That is the fact with its words, the person, the job and the expert, and every event the fact was part of.
@@ -102,7 +117,7 @@ def blame(prompt: str, as_json: bool, home: Path | None) -> None:
     Example:
       lifelong blame "The mother tongue of Danielle Darrieux is"
     """
-    found = workspace(home).blame(prompt)
+    found = workspace(home).blame(prompt, as_of=as_of, valid_at=valid_at)
     emit(found.to_dict(), as_json, lambda: _blame_text(found))
 
 

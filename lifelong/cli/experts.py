@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from editlog.errors import UsageError
 from lifelong.cli import text
-from lifelong.cli.shell import emit, reads, workspace
+from lifelong.cli.shell import at_options, emit, reads, workspace
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @click.group()
@@ -23,15 +25,16 @@ def experts() -> None:
 
 
 @experts.command("list")
+@at_options
 @reads
-def list_experts(as_json: bool, home: Path | None) -> None:
+def list_experts(*, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
     """List the experts in use, with their facts, job, pack and size.
 
     \b
     Example:
       lifelong experts list --json
     """
-    rows = [row.to_dict() for row in workspace(home).experts()]
+    rows = [row.to_dict() for row in workspace(home).experts(as_of=as_of, valid_at=valid_at)]
     emit(rows, as_json, lambda: _experts_text(rows))
 
 
@@ -42,18 +45,22 @@ def _experts_text(rows: list[dict[str, Any]]) -> str:
 
 @experts.command()
 @click.argument("hash_prefix", metavar="HASH")
+@at_options
 @reads
-def show(hash_prefix: str, as_json: bool, home: Path | None) -> None:
-    """Show one expert, named by its hash or by an unambiguous beginning of it.
+def show(hash_prefix: str, *, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
+    """Show what one expert holds, in use or not.
+
+    HASH is its hash or an unambiguous beginning of it. Each fact it was trained on is shown with where it stands.
 
     \b
     Example:
       lifelong experts show 3fa9c1
     """
-    rows = [row.to_dict() for row in workspace(home).experts()]
-    prefix = "sha256:" + hash_prefix.removeprefix("sha256:")
-    found = [row for row in rows if row["hash"].startswith(prefix)]
-    if len(found) != 1:
-        how_many = len(found) or "no"
-        raise UsageError(f"{how_many} experts begin with {hash_prefix!r}; see `lifelong experts list`")
-    emit(found[0], as_json, lambda: text.pairs(found[0]))
+    found = workspace(home).expert(hash_prefix, as_of=as_of, valid_at=valid_at).to_dict()
+    emit(found, as_json, lambda: _expert_text(found))
+
+
+def _expert_text(found: dict[str, Any]) -> str:
+    columns = ("fact", "status", "holds", "prompt", "target", "source", "author", "actor", "job")
+    about = {name: value for name, value in found.items() if name != "facts"}
+    return f"{text.pairs(about)}\n\n{text.table(found['facts'], columns)}"

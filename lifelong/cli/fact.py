@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import emit, reads, workspace
+from lifelong.cli.shell import at_options, emit, reads, workspace
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from editlog.history import LoggedFact
 
 
@@ -28,24 +30,28 @@ def fact() -> None:
 
 @fact.command()
 @click.argument("ref", metavar="FACT")
+@at_options
 @reads
-def show(ref: str, as_json: bool, home: Path | None) -> None:
+def show(ref: str, *, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
     """Show a fact's words and where it stands.
 
     \b
     Example:
       lifelong fact show f12
     """
-    data = _standing(workspace(home).log.resolve(ref))
+    opened = workspace(home).log
+    at = valid_at or opened.position(as_of).at
+    data = _standing(opened.resolve(ref, as_of=as_of), at)
     emit(data, as_json, lambda: text.tree(data))
 
 
-def _standing(logged: LoggedFact) -> dict[str, Any]:
+def _standing(logged: LoggedFact, at: datetime) -> dict[str, Any]:
     return {
         "fact": logged.ref,
         "status": logged.status,
         "why": logged.why,
         "governs": logged.governs,
+        "holds": logged.fact.valid_at(at),
         "superseded_by": logged.superseded_by and f"f{logged.superseded_by}",
         "retracted_by": logged.retracted_by,
         "actor": logged.actor,
@@ -63,6 +69,7 @@ def _standing(logged: LoggedFact) -> dict[str, Any]:
 @click.option("--subject", help="The facts about this subject instead.")
 @click.option("--relation", help="The facts about this relation instead, or of the subject only these.")
 @click.option("--prompt", help="The facts with this prompt instead.")
+@at_options
 @reads
 def history(
     *,
@@ -70,6 +77,8 @@ def history(
     subject: str | None,
     relation: str | None,
     prompt: str | None,
+    as_of: str | None,
+    valid_at: datetime | None,
     as_json: bool,
     home: Path | None,
 ) -> None:
@@ -80,6 +89,6 @@ def history(
       lifelong fact history f12
       lifelong fact history --subject "Danielle Darrieux"
     """
-    found = workspace(home).log.history(ref=ref, subject=subject, relation=relation, prompt=prompt)
-    rows = [one.to_dict() for one in found]
+    found = workspace(home).log.history(ref=ref, subject=subject, relation=relation, prompt=prompt, as_of=as_of)
+    rows = [one.to_dict() for one in found if valid_at is None or one.fact.fact.valid_at(valid_at)]
     emit(rows, as_json, lambda: text.events(rows, "fact", "prompt", "target"))

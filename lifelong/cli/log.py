@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,10 @@ from editlog.errors import IntegrityError, UsageError
 from lifelong.cli import text
 from lifelong.cli.query import query
 from lifelong.cli.recover import recover
-from lifelong.cli.shell import emit, home_option, reads, workspace
+from lifelong.cli.shell import at_options, emit, home_option, reads, workspace
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @click.group()
@@ -35,6 +38,7 @@ log.add_command(recover)
 @click.option("--kind", "kinds", multiple=True, help="Only this kind, such as fact.put; may be repeated.")
 @click.option("--job", help="Only events of this job.")
 @click.option("--actor", help="Only what this actor did.")
+@at_options
 @reads
 def list_events(
     *,
@@ -43,37 +47,55 @@ def list_events(
     kinds: tuple[str, ...],
     job: str | None,
     actor: str | None,
+    as_of: str | None,
+    valid_at: datetime | None,
     as_json: bool,
     home: Path | None,
 ) -> None:
     """List events, the newest first.
+
+    With --valid-at, facts that do not hold then are left out, and what happened to them alone.
 
     \b
     Examples:
       lifelong log list --kind facts.failed --json
       lifelong log list --actor ada --limit 0
     """
-    found = workspace(home).log.events(
-        kinds=kinds or None, after=after, limit=limit or None, newest_first=True, job=job, actor=actor
+    opened = workspace(home).log
+    found = opened.events(
+        kinds=kinds or None,
+        after=after,
+        as_of=as_of,
+        limit=limit or None if valid_at is None else None,
+        newest_first=True,
+        job=job,
+        actor=actor,
     )
+    if valid_at is not None:
+        holding = {fact.seq for fact in opened.facts() if fact.fact.valid_at(valid_at)}
+        found = [event for event in found if event.fact is None or event.fact in holding][: limit or None]
     rows = [event.to_dict() for event in found]
     emit(rows, as_json, lambda: text.events(rows))
 
 
 @log.command()
 @click.argument("seq", type=click.IntRange(min=1))
+@at_options
 @reads
-def show(seq: int, as_json: bool, home: Path | None) -> None:
-    """Show one event, whole.
+def show(seq: int, *, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
+    """Show one event, whole; with --valid-at, whether the fact that it is about holds then.
 
     \b
     Example:
       lifelong log show 12
     """
-    found = workspace(home).log.events(after=seq - 1, limit=1)
+    opened = workspace(home).log
+    found = opened.events(after=seq - 1, as_of=as_of, limit=1)
     if not found or found[0].seq != seq:
-        raise UsageError(f"there is no event {seq}; `lifelong log list` shows the latest")
+        raise UsageError(f"there is no event {seq}{' yet' if as_of else ''}; `lifelong log list` shows the latest")
     data: dict[str, Any] = found[0].to_dict()
+    if valid_at is not None and found[0].fact is not None:
+        data["holds"] = opened.resolve(f"f{found[0].fact}").fact.valid_at(valid_at)
     emit(data, as_json, lambda: text.tree(data))
 
 

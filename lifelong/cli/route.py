@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import emit, reads, workspace
+from lifelong.cli.shell import at_options, emit, reads, workspace
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lifelong.results import RouteExplanation
 
 
@@ -26,15 +28,16 @@ def route() -> None:
 
 @route.command()
 @click.argument("prompt")
+@at_options
 @reads
-def explain(prompt: str, as_json: bool, home: Path | None) -> None:
+def explain(prompt: str, *, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
     """Show the nearest anchors to a prompt, the threshold, and hit or miss.
 
     \b
     Example:
       lifelong route explain "Danielle Darrieux was born in"
     """
-    found = workspace(home).explain(prompt)
+    found = workspace(home).explain(prompt, as_of=as_of, valid_at=valid_at)
     emit(found.to_dict(), as_json, lambda: _explain_text(found))
 
 

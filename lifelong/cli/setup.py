@@ -9,9 +9,11 @@ import click
 
 from editlog.errors import IntegrityError
 from lifelong.cli import text
-from lifelong.cli.shell import actor_option, dry_run_option, emit, reads, workspace
+from lifelong.cli.shell import actor_option, at_options, dry_run_option, emit, reads, workspace
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lifelong.results import Check, Status
 
 
@@ -40,15 +42,16 @@ def init(*, model: str, recipe: str, actor: str | None, dry_run: bool, as_json: 
 
 
 @click.command()
+@at_options
 @reads
-def status(as_json: bool, home: Path | None) -> None:
+def status(*, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
     """Show what is live, and what is pending since when.
 
     \b
     Example:
       lifelong status
     """
-    found = workspace(home).status()
+    found = workspace(home).status(as_of=as_of, valid_at=valid_at)
     emit(found.to_dict(), as_json, lambda: _status_text(found))
 
 

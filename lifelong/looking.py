@@ -1,0 +1,186 @@
+"""The verbs that change nothing: answers, overviews, and every question about what was and why.
+
+`Workspace` is this and the verbs that change something. What takes `as_of` answers as the log stood then (an event's
+number, a job, or a moment; None: now), and by that day's clock; `valid_at` is another moment in the world (aware).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifelong.config import Config
+from lifelong.layout import Layout
+from lifelong.results import Answer, Blame, ExpertHeld, ExpertRow, RouteExplanation, Status
+
+if TYPE_CHECKING:
+    from editlog.position import AsOf
+    from editlog.query import QueryResult
+    from editlog.store import EditLog
+    from lifelong.base import Base
+    from lifelong.evaluation.metrics import Metrics
+    from lifelong.job import Progress
+    from lifelong.model import EditedModel
+    from lifelong.past import Served
+
+
+class Looking(ABC):
+    """A home that can be looked at; `Workspace` brings the log, the base and the verbs that change something."""
+
+    layout: Layout
+    config: Config
+    _edited: tuple[str, EditedModel] | None
+
+    @property
+    @abstractmethod
+    def log(self) -> EditLog:
+        """The edit log."""
+
+    @abstractmethod
+    def load_base(self) -> Base:
+        """The base model, loaded once."""
+
+    @abstractmethod
+    def check_base(self, base: Base, recorded: str) -> None:
+        """Raise LifelongError unless `base` is the one whose fingerprint was recorded."""
+
+    # Answers
+
+    def edited_model(self, *, as_of: AsOf | None = None) -> EditedModel:
+        """The model of the snapshot that is served, or was at `as_of`; kept until another snapshot is asked for."""
+        return self._model_of(self._served(as_of).snapshot)
+
+    def _served(self, as_of: AsOf | None) -> Served:
+        """Which snapshot answers; the log is opened only to look back."""
+        from lifelong.past import Served, served_at
+        from lifelong.snapshot import published_id
+
+        if as_of is None:
+            return Served(published_id(self.layout.snapshots), None, None)
+        return served_at(self.layout, self.log, as_of)
+
+    def _model_of(self, snapshot_id: str) -> EditedModel:
+        from lifelong.anchors.gate import Gate
+        from lifelong.experts.bank import Bank
+        from lifelong.experts.pack import read_pack
+        from lifelong.model import EditedModel
+        from lifelong.snapshot import read_snapshot
+
+        if self._edited is None or self._edited[0] != snapshot_id:
+            snapshot = read_snapshot(self.layout.snapshots, snapshot_id)
+            base = self.load_base()
+            self.check_base(base, snapshot.manifest.base)
+            packs = [read_pack(self.layout.experts, name) for name in snapshot.manifest.packs]
+            gate = Gate.load(snapshot.directory)
+            self._edited = snapshot_id, EditedModel(base, Bank(base, packs), gate, snapshot.facts)
+        return self._edited[1]
+
+    def ask(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        edits: bool = True,
+        why: bool = False,
+        as_of: AsOf | None = None,
+        valid_at: datetime | None = None,
+        max_new_tokens: int = 32,
+        **generate: Any,
+    ) -> list[Answer]:
+        """Answer prompts, mixed hits and misses in one batch; `generate` goes to transformers' `generate`.
+
+        `as_of` answers with the experts, anchors, encoder and thresholds that were served then; raises UsageError
+        where they are no longer kept. `why` adds what the base says.
+        """
+        from lifelong.asking import ask
+
+        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        served = self._served(as_of)
+        return ask(
+            self._model_of(served.snapshot),
+            asked,
+            edits=edits,
+            why=why,
+            as_of=served.as_of,
+            valid_at=valid_at or served.at,
+            max_new_tokens=max_new_tokens,
+            **generate,
+        )
+
+    def stream(
+        self,
+        prompt: str,
+        *,
+        edits: bool = True,
+        as_of: AsOf | None = None,
+        valid_at: datetime | None = None,
+        max_new_tokens: int = 32,
+        **generate: Any,
+    ) -> Iterator[str]:
+        """The pieces of one answer as they are generated."""
+        from lifelong.asking import stream
+
+        served = self._served(as_of)
+        model, moment = self._model_of(served.snapshot), valid_at or served.at
+        return stream(model, prompt, edits=edits, valid_at=moment, max_new_tokens=max_new_tokens, **generate)
+
+    def evaluate(self, path: str | Path, *, limit: int | None = None, progress: Progress | None = None) -> Metrics:
+        """Measure the served model on the records of a file and their probes; nothing is learned from them."""
+        from lifelong.evaluation.run import evaluate_file
+
+        return evaluate_file(
+            self.edited_model(),
+            path,
+            recipe=self.config.recipe,
+            model=self.config.model,
+            experts=self.experts(),
+            limit=limit,
+            progress=progress,
+        )
+
+    # Overviews
+
+    def status(self, *, as_of: AsOf | None = None, valid_at: datetime | None = None) -> Status:
+        """What is live, what is pending and since when, what the last job did; of the facts that hold at `valid_at`."""
+        from lifelong.overview import status
+
+        return status(self.layout, self.log, self.config, as_of=as_of, valid_at=valid_at)
+
+    def experts(self, *, as_of: AsOf | None = None, valid_at: datetime | None = None) -> list[ExpertRow]:
+        """The experts in use, with those of their facts that hold at `valid_at` (None: whenever they hold)."""
+        from lifelong.overview import expert_rows
+        from lifelong.snapshot import current_id
+
+        if as_of is None and current_id(self.layout.snapshots) is None:
+            return []
+        return expert_rows(self.layout, self._served(as_of), valid_at=valid_at)
+
+    def expert(self, prefix: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None) -> ExpertHeld:
+        """One expert, in use or not, and every fact it holds; `prefix` is its hash or the beginning of it."""
+        from lifelong.tracing import expert_held
+
+        return expert_held(self.layout, self.log, prefix, as_of=as_of, valid_at=valid_at)
+
+    # What was, and why
+
+    def explain(self, prompt: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None) -> RouteExplanation:
+        """The gate's decision on a prompt, and the candidates it weighed."""
+        from lifelong.tracing import explain
+
+        return explain(self.layout, self._served(as_of), prompt, valid_at=valid_at)
+
+    def blame(self, prompt: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None) -> Blame:
+        """A prompt's answer traced to the fact, the person, the job and the expert behind it."""
+        from lifelong.tracing import blame
+
+        return blame(self.layout, self.log, self._served(as_of), prompt, valid_at=valid_at)
+
+    def query(
+        self, sql: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None, rows: int = 10_000
+    ) -> QueryResult:
+        """Answer one SELECT over the views of docs/QUERIES.md, in a sandbox; see `editlog.query.query`."""
+        from editlog.query import query
+
+        return query(self.log, sql, as_of=as_of, valid_at=valid_at, rows=rows)
