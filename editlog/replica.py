@@ -200,8 +200,8 @@ class Replica(Reader):
 
         Large segments are views on their files, which are never superseded; everything else is loaded.
         """
-        large = [segment for segment in self.manifest.segments if segment.span.size == LARGE]
-        rest = [segment for segment in self.manifest.segments if segment.span.size != LARGE]
+        large = [segment for segment in self.manifest.segments if segment.span.is_large]
+        rest = [segment for segment in self.manifest.segments if not segment.span.is_large]
         paths = [[self.directory / segment.parts[table].name for segment in large] for table in range(len(TABLES))]
         con = session.in_memory([path for of_table in paths for path in of_table])
         for table, (name, of_table) in enumerate(zip(TABLES, paths, strict=True)):

@@ -41,6 +41,11 @@ class Span(NamedTuple):
         """How many events these are."""
         return self.last - self.first + 1
 
+    @property
+    def is_large(self) -> bool:
+        """Whether this is a full span of the larger size, which no later position of the log cuts up differently."""
+        return self.size == LARGE
+
 
 def spans(seq: int) -> list[Span]:
     """How the events 1 to `seq` are cut up, in order."""
