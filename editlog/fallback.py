@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from editlog.errors import Busy, LifelongError
+from editlog.manifest import MANIFEST
 from editlog.reader import Reader
 from editlog.replica import Replica
-from editlog.store import utc_now
+from editlog.schema import Outdated
+from editlog.store import EditLog, utc_now
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -34,9 +36,18 @@ _log = logging.getLogger("lifelong.replica")
 class Fallback(Reader):
     """A log, and the replica in `directory` for when it is busy; raises Busy where that cannot be read either."""
 
-    def __init__(self, log: Reader, directory: Path, *, clock: Clock = utc_now) -> None:
+    def __init__(self, log: EditLog, directory: Path, *, clock: Clock = utc_now) -> None:
         self._log, self._directory, self._clock = log, directory, clock
         self._replica: Replica | None = None
+
+    @classmethod
+    def open(cls, log: Path, directory: Path) -> Fallback:
+        """Read the log in the folder `log`; where it has no replica yet, wait for it as a writer does.
+
+        What a crash has left is not repaired, for that takes a writer; a log of an older version is brought up to date.
+        """
+        replicated = (directory / MANIFEST).exists()
+        return cls(EditLog(log, timeout=PATIENCE) if replicated else EditLog(log), directory)
 
     @contextmanager
     def visit(self) -> Iterator[tuple[DuckDBPyConnection, Head]]:
@@ -46,8 +57,8 @@ class Fallback(Reader):
 
     def _enter(self, stack: ExitStack) -> tuple[DuckDBPyConnection, Head]:
         try:
-            return stack.enter_context(self._log.visit())
-        except Busy as busy:
+            return self._visit_log(stack)
+        except Busy:
             for _ in range(_ATTEMPTS):
                 try:
                     replica = Replica.open(self._directory, clock=self._clock)
@@ -59,7 +70,14 @@ class Fallback(Reader):
                 self._replica = replica
                 _say(replica, self._clock)
                 return found
-            raise busy
+            raise
+
+    def _visit_log(self, stack: ExitStack) -> tuple[DuckDBPyConnection, Head]:
+        try:
+            return stack.enter_context(self._log.visit())
+        except Outdated:
+            EditLog.open(self._log.directory)
+            return stack.enter_context(self._log.visit())
 
 
 def _say(replica: Replica, clock: Clock) -> None:

@@ -37,6 +37,11 @@ class Layout:
         return self.home / "log"
 
     @property
+    def replica(self) -> Path:
+        """The readers' copy of the log: a cache, made again by whoever writes."""
+        return self.log / "replica"
+
+    @property
     def experts(self) -> Path:
         """Packs, each named by the hash of its bytes."""
         return self.home / "experts"

@@ -19,6 +19,7 @@ from lifelong.results import Answer, Blame, ExpertHeld, ExpertRow, RouteExplanat
 if TYPE_CHECKING:
     from editlog.position import AsOf
     from editlog.query import QueryResult
+    from editlog.reader import Reader
     from editlog.store import EditLog
     from lifelong.base import Base
     from lifelong.evaluation.metrics import Metrics
@@ -38,6 +39,11 @@ class Looking(ABC):
     @abstractmethod
     def log(self) -> EditLog:
         """The edit log."""
+
+    @property
+    @abstractmethod
+    def reader(self) -> Reader:
+        """The edit log, to ask: or its replica, where a writer holds it for long."""
 
     @abstractmethod
     def load_base(self) -> Base:
@@ -60,7 +66,7 @@ class Looking(ABC):
 
         if as_of is None:
             return Served(published_id(self.layout.snapshots), None, None)
-        return served_at(self.layout, self.log, as_of)
+        return served_at(self.layout, self.reader, as_of)
 
     def _model_of(self, snapshot_id: str) -> EditedModel:
         from lifelong.anchors.gate import Gate
@@ -146,7 +152,7 @@ class Looking(ABC):
         """What is live, what is pending and since when, what the last job did; of the facts that hold at `valid_at`."""
         from lifelong.overview import status
 
-        return status(self.layout, self.log, self.config, as_of=as_of, valid_at=valid_at)
+        return status(self.layout, self.reader, self.config, as_of=as_of, valid_at=valid_at)
 
     def experts(self, *, as_of: AsOf | None = None, valid_at: datetime | None = None) -> list[ExpertRow]:
         """The experts in use, with those of their facts that hold at `valid_at` (None: whenever they hold)."""
@@ -161,7 +167,7 @@ class Looking(ABC):
         """One expert, in use or not, and every fact it holds; `prefix` is its hash or the beginning of it."""
         from lifelong.tracing import expert_held
 
-        return expert_held(self.layout, self.log, prefix, as_of=as_of, valid_at=valid_at)
+        return expert_held(self.layout, self.reader, prefix, as_of=as_of, valid_at=valid_at)
 
     # What was, and why
 
@@ -175,7 +181,7 @@ class Looking(ABC):
         """A prompt's answer traced to the fact, the person, the job and the expert behind it."""
         from lifelong.tracing import blame
 
-        return blame(self.layout, self.log, self._served(as_of), prompt, valid_at=valid_at)
+        return blame(self.layout, self.reader, self._served(as_of), prompt, valid_at=valid_at)
 
     def query(
         self, sql: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None, rows: int = 10_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from editlog.events import moment
 from editlog.position import AsOf
-from editlog.store import EditLog
+from editlog.reader import Reader
 from lifelong.config import Config, read_recipe
 from lifelong.experts.pack import read_pack
 from lifelong.layout import Layout, pack_path
@@ -26,7 +26,7 @@ DEFAULT_FACTS_PER_SECOND = 25.0
 START_SECONDS = 5.0
 
 
-def plan(log: EditLog, recipe: Recipe, rules: Rules) -> Plan:
+def plan(log: Reader, recipe: Recipe, rules: Rules) -> Plan:
     """What the next job would do; see `Workspace.plan`."""
     logged = log.facts()
     found = waiting(log, logged, rules)
@@ -56,7 +56,7 @@ def plan(log: EditLog, recipe: Recipe, rules: Rules) -> Plan:
     )
 
 
-def _speed(log: EditLog) -> tuple[float, str]:
+def _speed(log: Reader) -> tuple[float, str]:
     """Facts a second and where the figure is from."""
     for event in log.events(kinds=["job.finished"], newest_first=True, limit=1):
         if event.body["facts"] and event.body["seconds"]:
@@ -66,7 +66,7 @@ def _speed(log: EditLog) -> tuple[float, str]:
 
 
 def status(
-    layout: Layout, log: EditLog, config: Config, *, as_of: AsOf | None = None, valid_at: datetime | None = None
+    layout: Layout, log: Reader, config: Config, *, as_of: AsOf | None = None, valid_at: datetime | None = None
 ) -> Status:
     """The workspace at a glance; see `Workspace.status`."""
     seq, now = log.position(as_of)
@@ -101,7 +101,7 @@ def _size(layout: Layout, pack: str) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _last_job(log: EditLog, as_of: int) -> dict[str, Any] | None:
+def _last_job(log: Reader, as_of: int) -> dict[str, Any] | None:
     for event in log.events(kinds=["job.finished", "job.failed"], as_of=as_of, newest_first=True, limit=1):
         return {"job": event.job, "ended": event.kind.removeprefix("job."), "at": moment(event.at), **event.body}
     return None

@@ -14,7 +14,7 @@ from typing import Any
 from editlog.errors import UsageError
 from editlog.events import Event, moment
 from editlog.position import AsOf
-from editlog.store import EditLog
+from editlog.reader import Reader
 from lifelong.layout import Layout
 from lifelong.publishing import SERVING_KINDS
 from lifelong.snapshot import Manifest, current_id, kept_manifests
@@ -29,7 +29,7 @@ class Served:
     at: datetime | None
 
 
-def served_at(layout: Layout, log: EditLog, as_of: AsOf) -> Served:
+def served_at(layout: Layout, log: Reader, as_of: AsOf) -> Served:
     """The snapshot that was served at `as_of`; raises UsageError where none was yet, or where it is not kept."""
     position = log.position(as_of)
     shown = _last_shown(log, position.seq)
@@ -45,7 +45,7 @@ def kept_at(layout: Layout, position: dict[str, Any]) -> str | None:
     return _oldest(layout, found).id if found else None
 
 
-def _last_shown(log: EditLog, seq: int) -> Event:
+def _last_shown(log: Reader, seq: int) -> Event:
     """The last event up to `seq` that shows in what is served; of a transaction that goes on after it, none."""
     serving = log.events(kinds=SERVING_KINDS)
     before = [event for event in serving if event.seq <= seq]
@@ -64,7 +64,7 @@ def _oldest(layout: Layout, found: list[Manifest]) -> Manifest:
     return min(found, key=lambda one: (one.id != current, (layout.snapshots / one.id).stat().st_mtime_ns))
 
 
-def _not_kept(layout: Layout, log: EditLog, shown: Event) -> str:
+def _not_kept(layout: Layout, log: Reader, shown: Event) -> str:
     gone = [
         event
         for event in log.events(kinds=["retention.applied"])

@@ -9,7 +9,8 @@ from editlog.endorsement import DecisionFound, Endorsements, SignatureFound
 from editlog.events import Event
 from editlog.fact import Fact
 from editlog.history import LoggedFact
-from editlog.store import EditLog, utc_now
+from editlog.reader import Reader
+from editlog.store import utc_now
 from lifelong.serving import pending_facts
 from policies.admission import Case, Decision, Hold, Rules, Signed, admit
 from policies.grouping import Groupable, mini_batches, waves
@@ -30,13 +31,13 @@ class Waiting:
     held: dict[int, Hold]
 
 
-def waiting(log: EditLog, logged: Sequence[LoggedFact], rules: Rules) -> Waiting:
+def waiting(log: Reader, logged: Sequence[LoggedFact], rules: Rules) -> Waiting:
     """Decide on every pending fact of `logged`, which is what the log says now."""
     held = _held(log, logged, rules)
     return Waiting(pending_facts(fact for fact in logged if fact.seq not in held), held)
 
 
-def _held(log: EditLog, logged: Sequence[LoggedFact], rules: Rules) -> dict[int, Hold]:
+def _held(log: Reader, logged: Sequence[LoggedFact], rules: Rules) -> dict[int, Hold]:
     asked = {fact.seq: fact for fact in logged if fact.retracted_by is None and fact.job is None}
     if not asked or not (rules.signature or rules.approval or log.events(kinds=["fact.rejected"], limit=1)):
         return {}
@@ -79,7 +80,7 @@ def wave_groups(wave: Sequence[tuple[int, ...]], recipe: Recipe) -> WaveGroups:
     return tuple(group for batch in wave for group in expert_groups(batch, recipe.growth.facts_per_expert))
 
 
-def unfinished_job(log: EditLog) -> Event | None:
+def unfinished_job(log: Reader) -> Event | None:
     """The job.started event of a job that was started last and has neither finished nor failed."""
     kinds = ["job.started", "job.finished", "job.failed"]
     last = log.events(kinds=kinds, newest_first=True, limit=1)

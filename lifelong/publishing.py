@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editlog.errors import IntegrityError
+from editlog.reader import Reader
 from editlog.store import EditLog
 from lifelong.anchors.encoder import default_encoder
 from lifelong.anchors.gate import Gate, LocalityBudget
@@ -36,7 +37,7 @@ class ServingState:
     base: str
 
 
-def serving_state(log: EditLog, *, as_of: int | None = None) -> ServingState:
+def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     """Decide what is served, now or after event `as_of`; raises IntegrityError if an expert's pack is not recorded.
 
     Facts are read as of the last event that shows, so that both readings are of one position.

@@ -10,7 +10,7 @@ from editlog.canonical import HASH_TAG
 from editlog.errors import UsageError
 from editlog.inquiry import inquire
 from editlog.position import AsOf
-from editlog.store import EditLog
+from editlog.reader import Reader
 from lifelong import past
 from lifelong.anchors.gate import Decision, Gate
 from lifelong.layout import Layout, pack_path
@@ -42,7 +42,7 @@ def explain(layout: Layout, served: past.Served, prompt: str, *, valid_at: datet
     )
 
 
-def blame(layout: Layout, log: EditLog, served: past.Served, prompt: str, *, valid_at: datetime | None) -> Blame:
+def blame(layout: Layout, log: Reader, served: past.Served, prompt: str, *, valid_at: datetime | None) -> Blame:
     """The answer's origin; see `Workspace.blame`."""
     decision, facts = _decide(layout, served, prompt, valid_at)
     fact = None if decision.fact is None else facts[decision.fact]
@@ -65,7 +65,7 @@ def blame(layout: Layout, log: EditLog, served: past.Served, prompt: str, *, val
 
 
 def expert_held(
-    layout: Layout, log: EditLog, prefix: str, *, as_of: AsOf | None, valid_at: datetime | None
+    layout: Layout, log: Reader, prefix: str, *, as_of: AsOf | None, valid_at: datetime | None
 ) -> ExpertHeld:
     """What one expert holds; see `Workspace.expert`."""
     beginning = HASH_TAG + prefix.removeprefix(HASH_TAG)

@@ -30,6 +30,7 @@ from lifelong.results import (
 )
 
 if TYPE_CHECKING:
+    from editlog.reader import Reader
     from editlog.store import EditLog
     from editlog.witness import Witness
     from lifelong.base import Base
@@ -68,7 +69,8 @@ def init(
     who = actor or default_actor()
     if layout.log.exists():
         raise UsageError(f"{layout.log} holds a log but {layout.config} is missing; restore it or use another --home")
-    log = EditLog.create(layout.log, actor=who)
+    EditLog.create(layout.log, actor=who)
+    log = workspace.log
     attached = {"fingerprint": base.fingerprint, "model": model, "dtype": config.dtype}
     log.append([Entry("base.attached", attached)], actor=who)
     catch_up(layout, log, workspace.recipe)
@@ -111,10 +113,17 @@ class Workspace(Looking):
 
     @property
     def log(self) -> EditLog:
-        """The edit log; the witness of the configuration, where there is one, is told each of its heads."""
+        """The edit log, to write to; the configuration's witness and the readers' replica follow each write."""
         from editlog.store import EditLog
 
-        return EditLog.open(self.layout.log, witness=self.witness)
+        return EditLog.open(self.layout.log, witness=self.witness, replica=self.layout.replica)
+
+    @property
+    def reader(self) -> Reader:
+        """The edit log, to ask: where a writer holds it for long, its replica, and stderr says so."""
+        from editlog.fallback import Fallback
+
+        return Fallback.open(self.layout.log, self.layout.replica)
 
     @property
     def witness(self) -> Witness | None:
@@ -208,7 +217,7 @@ class Workspace(Looking):
         """What the next job would do, how long it should take, and why."""
         from lifelong.overview import plan
 
-        return plan(self.log, self.recipe, self.rules)
+        return plan(self.reader, self.recipe, self.rules)
 
     def run(
         self,

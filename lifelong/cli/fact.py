@@ -39,7 +39,7 @@ def show(ref: str, *, as_of: str | None, valid_at: datetime | None, as_json: boo
     Example:
       lifelong fact show f12
     """
-    opened = workspace(home).log
+    opened = workspace(home).reader
     at = valid_at or opened.position(as_of).at
     data = _standing(opened.resolve(ref, as_of=as_of), at)
     emit(data, as_json, lambda: text.tree(data))
@@ -89,6 +89,6 @@ def history(
       lifelong fact history f12
       lifelong fact history --subject "Danielle Darrieux"
     """
-    found = workspace(home).log.history(ref=ref, subject=subject, relation=relation, prompt=prompt, as_of=as_of)
+    found = workspace(home).reader.history(ref=ref, subject=subject, relation=relation, prompt=prompt, as_of=as_of)
     rows = [one.to_dict() for one in found if valid_at is None or one.fact.fact.valid_at(valid_at)]
     emit(rows, as_json, lambda: text.events(rows, "fact", "prompt", "target"))

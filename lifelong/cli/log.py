@@ -61,7 +61,7 @@ def list_events(
       lifelong log list --kind facts.failed --json
       lifelong log list --actor ada --limit 0
     """
-    opened = workspace(home).log
+    opened = workspace(home).reader
     found = opened.events(
         kinds=kinds or None,
         after=after,
@@ -89,7 +89,7 @@ def show(seq: int, *, as_of: str | None, valid_at: datetime | None, as_json: boo
     Example:
       lifelong log show 12
     """
-    opened = workspace(home).log
+    opened = workspace(home).reader
     found = opened.events(after=seq - 1, as_of=as_of, limit=1)
     if not found or found[0].seq != seq:
         raise UsageError(f"there is no event {seq}{' yet' if as_of else ''}; `lifelong log list` shows the latest")
