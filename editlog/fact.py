@@ -44,7 +44,10 @@ def _bare_prompt(value: Any) -> Any:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from error
 
 
 Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_clean)]
