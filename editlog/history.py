@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from editlog.texts import COLUMNS, fact_of_row
 Status = Literal["pending", "applied", "failed", "held", "superseded", "retracted"]
 
 OUTCOMES: Mapping[str, Status] = {"facts.applied": "applied", "facts.failed": "failed", "facts.held": "held"}
+_LOOKED_FOR_AT_MOST = 8
 EVENT_COLUMNS = "seq, recorded_at, kind, actor, reason, job, body, hash"
 
 
@@ -120,22 +121,54 @@ def status_of(seq: int, governs: bool, ledger: Ledger) -> Status:
 
 def read_facts(con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None = None) -> list[LoggedFact]:
     """Every unerased fact put up to `as_of`, in log order; only those of `keys`, where given."""
-    ledger = fold(
-        read_events(
-            con,
-            "kind IN ('ingest.batch', 'fact.retracted', 'experts.retired', 'facts.applied', 'facts.failed',"
-            " 'facts.held') AND seq <= $1",
-            [as_of],
-        )
-    )
     of_keys = "" if keys is None else "AND key IN (SELECT unnest($2::VARCHAR[]))"
     rows = con.execute(
         f"SELECT {', '.join(COLUMNS)}, seq, key, actor, recorded_at FROM texts JOIN events USING (seq) "
         f"WHERE kind = 'fact.put' AND seq <= $1 {of_keys} ORDER BY seq",
         [as_of] if keys is None else [as_of, list(keys)],
     ).fetchall()
+    ledger = _ledger(con, as_of, None if keys is None else {row[-4] for row in rows})
     governs = governing(((row[-4], row[-3]) for row in rows), ledger.retracted)
     return [_logged(row, governs.get(row[-3]), ledger) for row in rows]
+
+
+def _ledger(con: DuckDBPyConnection, as_of: int, seqs: Collection[int] | None) -> Ledger:
+    """The ledger of all facts, or what it says of `seqs`: a million facts need not be read to tell of one."""
+    told = f"kind IN ({', '.join(map(repr, OUTCOMES))}, 'fact.retracted')"
+    where = f"kind IN ('ingest.batch', 'experts.retired') OR ({told} AND {'true' if seqs is None else mentions(seqs)})"
+    ledger = fold(read_events(con, f"seq <= $1 AND ({where})", [as_of]))
+    if seqs is not None:
+        carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}
+        ledger.retired -= _back_again(con, as_of, [expert for expert in carriers & ledger.retired if expert])
+    return ledger
+
+
+def _back_again(con: DuckDBPyConnection, as_of: int, experts: Sequence[str]) -> set[str]:
+    """Those of the experts that were applied, to whatever fact, after they were last retired."""
+    found = set()
+    for expert in experts:
+        [(back,)] = con.execute(
+            "SELECT max_by(kind, seq) = 'facts.applied' FROM events "
+            "WHERE seq <= ? AND kind IN ('facts.applied', 'experts.retired') AND contains(body, ?)",
+            [as_of, expert],
+        ).fetchall()
+        if back:
+            found.add(expert)
+    return found
+
+
+def mentions(seqs: Collection[int], *always: str) -> str:
+    """SQL that passes every event whose body names one of the facts, and all of the kinds `always`; and some more.
+
+    It looks for the number in the canonical JSON, so that only what is passed needs to be read.
+    """
+    if len(seqs) > _LOOKED_FOR_AT_MOST:
+        return "true"
+    listed = [f"[{seq}{end}" for seq in seqs for end in ",]"] + [f",{seq}{end}" for seq in seqs for end in ",]"]
+    named = [f'"fact":{seq}{end}' for seq in seqs for end in ",}"]
+    in_lists, by_name = (" OR ".join(f"contains(body, '{text}')" for text in texts) for texts in (listed, named))
+    kinds = "".join(f" WHEN kind = '{kind}' THEN true" for kind in always)
+    return f"CASE{kinds} WHEN kind = 'job.started' THEN {in_lists or 'false'} ELSE {by_name or 'false'} END"
 
 
 def _logged(row: Sequence[Any], governor: int | None, ledger: Ledger) -> LoggedFact:

@@ -15,9 +15,10 @@ from editlog.endorsement import Endorsements, read_endorsements
 from editlog.errors import UsageError
 from editlog.events import Event
 from editlog.fact import Probes
+from editlog.happening import Happening, happenings
 from editlog.head import Head
 from editlog.history import LoggedFact, read_events, read_facts
-from editlog.lookup import Happening, facts_where, happenings, resolve
+from editlog.lookup import facts_where, resolve
 from editlog.position import AsOf, Position, position_of, seq_of
 from editlog.texts import probes_of_row
 
@@ -50,6 +51,11 @@ class Reader(ABC):
         """Every unerased fact, in log order, with its standing now or at `as_of`; no probes."""
         with self.visit() as (con, position):
             return read_facts(con, seq_of(con, position.seq, as_of))
+
+    def facts_of(self, key: str, *, as_of: AsOf | None = None) -> list[LoggedFact]:
+        """The facts of one key, as `facts` tells of them."""
+        with self.visit() as (con, position):
+            return read_facts(con, seq_of(con, position.seq, as_of), [key])
 
     def probes_of(self, seqs: Collection[int]) -> dict[int, Probes]:
         """The probes of facts, by seq: to measure with, never to learn from."""

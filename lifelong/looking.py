@@ -17,6 +17,7 @@ from lifelong.layout import Layout
 from lifelong.results import Answer, Blame, ExpertHeld, ExpertRow, RouteExplanation, Status
 
 if TYPE_CHECKING:
+    from editlog.diff import LogDiff
     from editlog.position import AsOf
     from editlog.query import QueryResult
     from editlog.reader import Reader
@@ -182,6 +183,12 @@ class Looking(ABC):
         from lifelong.tracing import blame
 
         return blame(self.layout, self.reader, self._served(as_of), prompt, valid_at=valid_at)
+
+    def diff(self, first: AsOf, last: AsOf | None = None, *, valid_at: datetime | None = None) -> LogDiff:
+        """What changed between two positions of the log, the answers included; see `editlog.diff.diff`."""
+        from editlog.diff import diff
+
+        return diff(self.log, first, last, valid_at=valid_at)
 
     def query(
         self, sql: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None, rows: int = 10_000

@@ -182,7 +182,11 @@ class Status(Result):
 
 @dataclass(frozen=True)
 class Blame(Result):
-    """A prompt traced back: the route, the fact with its texts, and every event that fact was part of."""
+    """A prompt traced back: the route, the fact with its texts, who brought it, what it changed, and its history.
+
+    `who` is author, source, actor, reason, moment and origin; `effect` says what answers since when, and what would
+    without it (`without_it` is null where that is the base model: `ask --why` says its answer).
+    """
 
     prompt: str
     hit: bool
@@ -194,6 +198,8 @@ class Blame(Result):
     expert: str | None
     job: str | None
     as_of: int | None
+    who: dict[str, Any] | None
+    effect: dict[str, Any] | None
     events: list[dict[str, Any]]
 
 

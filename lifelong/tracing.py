@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from editlog.canonical import HASH_TAG
 from editlog.errors import UsageError
+from editlog.events import moment
+from editlog.happening import Happening
 from editlog.inquiry import inquire
 from editlog.position import AsOf
+from editlog.reader import Reader
 from editlog.reader import Reader
 from lifelong import past
 from lifelong.anchors.gate import Decision, Gate
@@ -46,9 +50,7 @@ def blame(layout: Layout, log: Reader, served: past.Served, prompt: str, *, vali
     """The answer's origin; see `Workspace.blame`."""
     decision, facts = _decide(layout, served, prompt, valid_at)
     fact = None if decision.fact is None else facts[decision.fact]
-    events: list[dict[str, Any]] = []
-    if fact is not None:
-        events = [happening.to_dict() for happening in log.history(ref=fact.ref, as_of=served.as_of)]
+    told = log.history(ref=fact.ref, as_of=served.as_of) if fact else []
     return Blame(
         prompt=prompt,
         hit=fact is not None,
@@ -60,8 +62,44 @@ def blame(layout: Layout, log: Reader, served: past.Served, prompt: str, *, vali
         expert=fact.expert if fact else None,
         job=fact.job if fact else None,
         as_of=served.as_of,
-        events=events,
+        who=_who(told),
+        effect=_effect(log, told, served.as_of),
+        events=[happening.to_dict() for happening in told],
     )
+
+
+def _who(told: Sequence[Happening]) -> dict[str, Any] | None:
+    """Who brought the fact in, when, why, and from where."""
+    for put in told:
+        if put.what == "ingested":
+            return {
+                "author": put.fact.fact.author,
+                "source": put.fact.fact.source,
+                "actor": put.event.actor,
+                "reason": put.event.reason,
+                "at": moment(put.event.at),
+                "origin": put.detail["origin"],
+            }
+    return None
+
+
+def _effect(log: Reader, told: Sequence[Happening], as_of: int | None) -> dict[str, Any] | None:
+    """What the edit changed: since when it answers, and what would answer without it."""
+    applied = [one for one in told if one.what == "applied"]
+    if not applied:
+        return None
+    last = applied[-1]
+    older = [
+        fact
+        for fact in log.facts_of(last.fact.fact.key, as_of=as_of)
+        if fact.seq < last.fact.seq and fact.expert and fact.retracted_by is None
+    ]
+    return {
+        "answers": last.fact.fact.target,
+        "since": moment(last.event.at),
+        "without_it": older[-1].fact.target if older else None,
+        "without_it_fact": older[-1].ref if older else None,
+    }
 
 
 def expert_held(

@@ -125,13 +125,15 @@ def _blame_text(found: Blame) -> str:
     route = {
         "prompt": found.prompt,
         "gate": _gate_text(found.hit, found.similarity, found.threshold),
+        "nearest anchor": found.anchor,
         "fact": found.fact,
         "expert": text.short(found.expert),
         "job": found.job,
     }
     parts = [text.pairs(route)]
-    if found.record:
-        parts.append(f"[fact]\n{text.pairs(found.record)}")
+    for name, pairs in (("fact", found.record), ("who", found.who), ("effect", found.effect)):
+        if pairs:
+            parts.append(f"[{name}]\n{text.pairs(pairs)}")
     if found.events:
-        parts.append(text.events(found.events))
+        parts.append(text.history(found.events))
     return "\n\n".join(parts)

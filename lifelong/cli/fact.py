@@ -91,4 +91,4 @@ def history(
     """
     found = workspace(home).reader.history(ref=ref, subject=subject, relation=relation, prompt=prompt, as_of=as_of)
     rows = [one.to_dict() for one in found if valid_at is None or one.fact.fact.valid_at(valid_at)]
-    emit(rows, as_json, lambda: text.events(rows, "fact", "prompt", "target"))
+    emit(rows, as_json, lambda: text.history(rows, "fact", "prompt", "target"))

@@ -1,4 +1,4 @@
-"""log list, show, verify, export: the events themselves; query and recover have files of their own."""
+"""log list, show, verify, export: the events themselves; diff, query and recover have files of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from editlog.errors import IntegrityError, UsageError
 from lifelong.cli import text
+from lifelong.cli.diff import diff
 from lifelong.cli.query import query
 from lifelong.cli.recover import recover
 from lifelong.cli.shell import at_options, emit, home_option, reads, workspace
@@ -28,6 +29,7 @@ def log() -> None:
     """
 
 
+log.add_command(diff)
 log.add_command(query)
 log.add_command(recover)
 

@@ -76,6 +76,12 @@ def events(rows: Sequence[Mapping[str, Any]], *more: str) -> str:
     return table(shown, ("seq", "at", "kind", "actor", "job", "reason", *more), widest=MAX_EVENT_CELL)
 
 
+def history(rows: Sequence[Mapping[str, Any]], *more: str) -> str:
+    """What happened to facts as a table: each event in one word, and the columns named in `more`."""
+    shown = [{**row, "at": when(row["at"])} for row in rows]
+    return table(shown, ("seq", "at", "what", "actor", "job", "reason", *more), widest=MAX_EVENT_CELL)
+
+
 def count(number: int, noun: str) -> str:
     """`1 fact`, `2 facts`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -56,7 +56,8 @@ def test_every_reading_verb_looks_back(past: tuple[Cli, dict[str, Any]]) -> None
         "retracted",
         "applied",
     )
-    assert [row["kind"] for row in call("fact", "history", ref, *then).json] == ["fact.put", "facts.applied"]
+    happened = [row["what"] for row in call("fact", "history", ref, *then).json]
+    assert happened == ["ingested", "planned", "audited", "applied", "published"]
     assert call("status", *then).json["facts"]["applied"] == 12
     assert call("status", *then).json["last_job"]["job"] == "job-1"
     assert {row["job"] for row in call("experts", "list", *then).json} == {"job-1"}
@@ -95,6 +96,26 @@ def test_an_expert_is_shown_with_what_it_holds_in_use_or_not(past: tuple[Cli, di
     then = call("experts", "show", retracted["expert"], "--as-of", "job-1", "--json").json
     assert (then["status"], then["facts"][0]["status"]) == ("in use", "applied")
     assert retracted["fact"] in call("experts", "show", retracted["expert"][7:20]).out
+
+
+def test_blame_names_the_person_the_source_and_the_effect(past: tuple[Cli, dict[str, Any]]) -> None:
+    call, _ = past
+    found = call("blame", "Paul Finch plays the", "--json").json
+    assert (found["who"]["actor"], found["effect"]["answers"], found["job"]) == ("eva", "violin", "job-2")
+    assert found["effect"]["without_it"] == "crown"
+    first = call("blame", "Osterland is governed from", "--json").json
+    assert (first["who"]["author"], first["who"]["source"], first["effect"]["without_it"]) == ("ada", "atlas", None)
+    assert "without it" in call("blame", "Paul Finch plays the").out
+
+
+def test_log_diff_tells_which_answers_changed(past: tuple[Cli, dict[str, Any]]) -> None:
+    call, retracted = past
+    found = call("log", "diff", "--from", "job-1", "--json").json
+    changed = {one["prompt"]: (one["was"], one["is_now"]) for one in found["answers"]}
+    assert changed == {"Paul Finch plays the": ("crown", "violin"), retracted["prompt"]: ("Corvale", None)}
+    shown = call("log", "diff", "--from", "job-1").out
+    assert "2 added, 1 superseded, 1 retracted" in shown
+    assert "fact.retracted" in shown
 
 
 @pytest.mark.parametrize("as_of", ["0", "99999", "job-9", "1970-01-01", "yesterday"])

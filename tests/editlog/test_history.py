@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from editlog.canonical import fold as canonical_fold
 from editlog.errors import UsageError
 from editlog.events import Entry
 from editlog.fact import Fact
@@ -124,24 +125,70 @@ def test_revert_of_what_is_not_there_is_refused(log: EditLog, what: dict) -> Non
 
 
 def test_history_tells_everything_about_a_subject(log: EditLog) -> None:
-    log.ingest([_fact(1, "one", subject="Ada Lovelace"), _fact(2)], actor="ada", reason="first draft")
-    log.append([_applied(3, 4)], actor="cron", job="j1")
-    log.ingest([_fact(1, "two", subject="ADA  Lovelace")], actor="eva")
+    drafts = [_fact(1, "one", subject="Ada Lovelace"), _fact(2)]
+    log.ingest(drafts, actor="ada", reason="first draft", origin="drafts.jsonl")
+    job = [Entry("job.started", {"facts": [3, 4], "seed": 7}), _applied(3, 4), Entry("job.audited", {"passed": True})]
+    log.append([*job, Entry("job.finished", {})], actor="cron", job="j1")
+    log.ingest([_fact(5, "two", subject="ADA  Lovelace")], actor="eva")
     log.append([Entry("experts.retired", {"experts": [OLD_EXPERT]})], actor="cron", job="j2")
     log.retract(["f3"], actor="bob", reason="never true")
-    told = [(h.event.kind, h.event.actor, h.fact.ref) for h in log.history(subject="ada lovelace")]
+    told = [(h.what, h.event.kind, h.event.actor, h.fact.ref) for h in log.history(subject="ada lovelace")]
     assert told == [
-        ("fact.put", "ada", "f3"),
-        ("facts.applied", "cron", "f3"),
-        ("fact.put", "eva", "f7"),
-        ("experts.retired", "cron", "f3"),
-        ("fact.retracted", "bob", "f3"),
+        ("ingested", "fact.put", "ada", "f3"),
+        ("planned", "job.started", "cron", "f3"),
+        ("applied", "facts.applied", "cron", "f3"),
+        ("audited", "job.audited", "cron", "f3"),
+        ("published", "job.finished", "cron", "f3"),
+        ("ingested", "fact.put", "eva", "f10"),
+        ("expert retired", "experts.retired", "cron", "f3"),
+        ("retracted", "fact.retracted", "bob", "f3"),
     ]
-    applied = log.history(ref="f3")[1].to_dict()
+    ingested, planned, applied, audited, *_ = (one.to_dict() for one in log.history(ref="f3"))
+    assert (ingested["reason"], ingested["body"]["origin"]) == ("first draft", "drafts.jsonl")
+    assert (planned["body"], audited["body"]) == ({"fact": 3, "seed": 7}, {"fact": 3, "passed": True})
     assert applied["body"] == {"fact": 3, "expert": OLD_EXPERT}
     assert (applied["prompt"], applied["job"]) == ("Prompt number 1 is", "j1")
     assert log.history(prompt="prompt number 2 IS")[0].fact.ref == "f4"
     assert log.history(subject="nobody") == []
+
+
+def test_history_tells_what_took_a_fact_s_place(log: EditLog) -> None:
+    log.ingest([_fact(1)], actor="ada")
+    log.ingest([_fact(1, "two")], actor="eva", reason="corrected")
+    ingested, superseded = log.history(ref="f3")
+    assert (ingested.what, superseded.what) == ("ingested", "superseded")
+    assert (superseded.event.actor, superseded.detail) == ("eva", {"fact": 3, "superseded_by": 5})
+
+
+@pytest.mark.parametrize(
+    "words", ["ÉCOLE de Zürich", "école  de zu\u0308rich", "\uff45cole", "a\tb c", "Straße", "x" * 300, "İzmir"]
+)
+def test_words_are_found_however_they_are_written(log: EditLog, words: str) -> None:
+    others = [_fact(number, subject=f"other {number}") for number in range(3)]
+    log.ingest([*others, _fact(9, subject=words)], actor="ada")
+    for asked in (words, words.upper(), f" {words}  "):
+        found = {happening.fact.ref for happening in log.history(subject=asked)}
+        assert found == {"f6"} if canonical_fold(asked) == canonical_fold(words) else found == set()
+
+
+def test_of_many_facts_the_history_is_the_same_as_of_each(log: EditLog) -> None:
+    log.ingest([_fact(number, subject="Ada") for number in range(12)], actor="ada")
+    log.append([_applied(3, 4, 12)], actor="cron", job="j1")
+    log.retract(["f4"], actor="bob", reason="wrong")
+    together = [(one.event.seq, one.what, one.fact.ref) for one in log.history(subject="ada")]
+    alone = [(o.event.seq, o.what, o.fact.ref) for fact in log.facts() for o in log.history(ref=fact.ref)]
+    assert together == sorted(alone, key=lambda one: (one[0], int(one[2][1:])))
+    assert [log.resolve(fact.ref) for fact in log.facts()] == log.facts()
+
+
+def test_an_expert_that_another_fact_brought_back_counts_for_all(log: EditLog) -> None:
+    log.ingest([_fact(1), _fact(2)], actor="ada")
+    log.append([_applied(3, 4)], actor="cron", job="j1")
+    log.append([Entry("experts.retired", {"experts": [OLD_EXPERT]})], actor="cron")
+    assert [log.resolve(ref).expert for ref in ("f3", "f4")] == [None, None]
+    log.append([_applied(4)], actor="cron", job="j2")
+    assert [log.resolve(ref) for ref in ("f3", "f4")] == log.facts()
+    assert log.resolve("f3").expert == OLD_EXPERT
 
 
 def test_events_are_filtered_and_paged(log: EditLog) -> None:
