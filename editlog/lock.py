@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from editlog.errors import Busy
@@ -20,8 +21,20 @@ _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
 
+@dataclass(frozen=True)
+class Held:
+    """The lock, as its holder has it."""
+
+    descriptor: int
+    path: Path
+
+    def is_the_one(self) -> bool:
+        """Whether others who come now wait for this lock: not where someone has deleted its file meanwhile."""
+        return _still_named(self.descriptor, self.path)
+
+
 @contextmanager
-def locked(directory: Path, *, shared: bool, timeout: float) -> Iterator[None]:
+def locked(directory: Path, *, shared: bool, timeout: float) -> Iterator[Held]:
     """Hold the log, shared (to read) or alone (to write); raises Busy after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     turn = _acquire(directory / "TURN", shared=shared, deadline=deadline)
@@ -30,7 +43,7 @@ def locked(directory: Path, *, shared: bool, timeout: float) -> Iterator[None]:
     finally:
         os.close(turn)
     try:
-        yield
+        yield Held(lock, directory / "LOCK")
     finally:
         os.close(lock)
 

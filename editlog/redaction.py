@@ -21,6 +21,7 @@ from editlog.errors import IntegrityError, UsageError
 from editlog.events import Entry, Stamp
 from editlog.head import Head
 from editlog.history import LoggedFact, read_events, read_facts
+from editlog.lock import Held
 from editlog.session import Writer
 from editlog.texts import naive
 
@@ -49,11 +50,11 @@ def redacted(con: DuckDBPyConnection) -> list[int]:
     return [event.body["fact"] for event in read_events(con, "kind = 'fact.redacted'", [])]
 
 
-def rewrite(directory: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: Stamp) -> Head:
+def rewrite(directory: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: Stamp, held: Held) -> Head:
     """Write the log anew without the words of `seqs`, with a fact.redacted event for each and `more` behind them.
 
-    The caller holds the log alone. Raises IntegrityError, and changes nothing, where the log is not what HEAD says or
-    a guard was dropped: what a tamperer left behind is evidence, and must not be written anew.
+    The caller holds the log alone, by `held`. Raises IntegrityError, and changes nothing, where the log is not what
+    HEAD says or a guard was dropped: what a tamperer left behind is evidence, and must not be written anew.
     """
     database = directory / session.DATABASE
     with durable.told(database):
@@ -63,8 +64,9 @@ def rewrite(directory: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: 
         scratch = durable.temporary_beside(directory / _SCRATCH)
         scratch.mkdir()
         try:
-            fresh = _written(directory, scratch / session.DATABASE, seqs, more, stamp)
+            before, fresh = _written(directory, scratch / session.DATABASE, seqs, more, stamp)
             durable.sync(scratch / session.DATABASE, point="redact")
+            session.fence(directory, before, held)
             length.withdraw(directory)
             head.announce(directory, fresh)
             durable.rename(scratch / session.DATABASE, database, point="redact")
@@ -90,8 +92,10 @@ def _fold_wal(directory: Path) -> None:
             con.execute("CHECKPOINT")
 
 
-def _written(directory: Path, target: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: Stamp) -> Head:
-    """The new database, complete and closed; returns the head that it stands at."""
+def _written(
+    directory: Path, target: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: Stamp
+) -> tuple[Head, Head]:
+    """The new database, complete and closed; returns the heads of the old one and of the new."""
     with session.connected(directory / session.DATABASE, read_only=True) as old:
         schema.check(old)
         before, _ = head.settle(directory, session.tail_of(old))
@@ -113,7 +117,7 @@ def _written(directory: Path, target: Path, seqs: Sequence[int], more: Sequence[
             con.execute("INSERT INTO writer VALUES (?)", [before.epoch + 1])
             con.execute("COMMIT")
             con.execute("CHECKPOINT")
-    return writer.next_head()
+    return before, writer.next_head()
 
 
 def _tables(con: DuckDBPyConnection) -> list[str]:

@@ -23,7 +23,7 @@ from editlog.canonical import tag, untag
 from editlog.errors import Busy, IntegrityError, LifelongError, UsageError
 from editlog.events import GENESIS, Entry, Stamp, body_of, encode, link
 from editlog.head import Head
-from editlog.lock import locked
+from editlog.lock import Held, locked
 from editlog.texts import naive
 
 DATABASE = "edits.duckdb"
@@ -58,12 +58,16 @@ def unchecked(directory: Path, *, timeout: float) -> Iterator[DuckDBPyConnection
 
 @dataclass
 class Writer:
-    """One transaction. Events are added to the tail; `commit` makes all of them durable, or none is."""
+    """One transaction. Events are added to the tail; `commit` makes all of them durable, or none is.
+
+    Only who has the lock, `held`, can commit.
+    """
 
     directory: Path
     con: DuckDBPyConnection
     head: Head
     now: datetime
+    held: Held | None = None
     seq: int = field(init=False)
     tail: bytes = field(init=False)
 
@@ -88,6 +92,7 @@ class Writer:
         """Announce, commit, promote: returns once the new head is durable. Nothing added, nothing written."""
         if self.seq == self.head.seq:
             return self.head
+        fence(self.directory, self.head, self.held)
         self._take_epoch()
         fresh = self.next_head()
         head.announce(self.directory, fresh)
@@ -102,18 +107,28 @@ class Writer:
         return Head(self.head.workspace, self.seq, tag(self.tail), self.head.epoch + 1)
 
     def _take_epoch(self) -> None:
-        """Fence: a writer that slept while another wrote finds its epoch gone, whatever the lock says."""
+        """The fence inside the transaction: where another wrote to this database, the epoch is gone."""
         mine = [self.head.epoch]
         taken = self.con.execute("UPDATE writer SET epoch = epoch + 1 WHERE epoch = ?", mine).fetchone()
         if taken != (1,):
             raise _overtaken(self.directory)
 
 
+def fence(directory: Path, before: Head, held: Held | None) -> None:
+    """Refuse a writer that slept while another took over: raises Busy unless it has the lock, and HEAD is as it was.
+
+    DuckDB keeps what it has read, so a sleeper finds the epoch of its own past in the database; what another wrote
+    shows on disk alone.
+    """
+    if held is None or not held.is_the_one() or head.read(directory) != before:
+        raise _overtaken(directory)
+
+
 @contextmanager
 def writing(directory: Path, *, timeout: float, clock: Clock) -> Iterator[Writer]:
     """Write one transaction: what is not committed when the block ends is rolled back."""
     _require(directory)
-    with durable.told(directory / DATABASE), locked(directory, shared=False, timeout=timeout):
+    with durable.told(directory / DATABASE), locked(directory, shared=False, timeout=timeout) as held:
         heal(directory)
         before = _position(directory)
         length.check(directory, directory / DATABASE, before.seq)
@@ -124,7 +139,7 @@ def writing(directory: Path, *, timeout: float, clock: Clock) -> Iterator[Writer
                 raise _overtaken(directory)
             length.withdraw(directory)
             con.execute("BEGIN")
-            writer = Writer(directory, con, before, max(clock(), last_moment(con)))
+            writer = Writer(directory, con, before, max(clock(), last_moment(con)), held)
             yield writer
             failpoints.hit("close.before")
         failpoints.hit("close.after")

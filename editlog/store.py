@@ -267,8 +267,8 @@ class EditLog(Reader):
         """
         if findings := self.verify():
             raise IntegrityError(f"the log is not intact, so nothing was redacted: {findings[0].message}")
-        with locked(self.directory, shared=False, timeout=self._timeout):
-            position = redaction.rewrite(self.directory, seqs, more, Stamp(self._clock(), actor, reason))
+        with locked(self.directory, shared=False, timeout=self._timeout) as held:
+            position = redaction.rewrite(self.directory, seqs, more, Stamp(self._clock(), actor, reason), held)
         self._inform()
         return position
 
