@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from policies.recipe import Recipe
 
 # The kinds of event that change what is served; the last of them is the position a snapshot stands at.
-SERVING_KINDS = ("base.attached", "facts.applied", "fact.retracted", "fact.redacted", "experts.retired")
+SERVING_KINDS = (
+    "base.attached",
+    "facts.applied",
+    "fact.retracted",
+    "fact.redacted",
+    "experts.retired",
+    "pack.rewritten",
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,7 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     events = log.events(kinds=SERVING_KINDS, as_of=as_of)
     last = events[-1]
     facts = tuple(served_facts(log.facts(as_of=last.seq)))
-    pack_of = {
-        applied["expert"]: event.body["pack"]
-        for event in events
-        if event.kind == "facts.applied"
-        for applied in event.body["facts"]
-    }
+    pack_of = packs_by_expert(log)
     experts = {served.expert for served in facts if served.expert}
     if missing := experts - pack_of.keys():
         raise IntegrityError(f"the log names no pack for the expert {sorted(missing)[0]}; run `lifelong log verify`")
@@ -61,6 +63,18 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
         position={"seq": last.seq, "hash": last.hash},
         base=base,
     )
+
+
+def packs_by_expert(log: Reader) -> dict[str, str]:
+    """The pack in which each expert lies today, by hash: where its job put it, or where a redaction moved it."""
+    pack_of: dict[str, str] = {}
+    for event in log.events(kinds=["facts.applied", "pack.rewritten"]):
+        if event.kind == "facts.applied":
+            pack_of.update((item["expert"], event.body["pack"]) for item in event.body["facts"])
+        else:
+            moved, into = event.body["pack"], event.body["into"]
+            pack_of.update({expert: into for expert, pack in pack_of.items() if pack == moved} if into else {})
+    return pack_of
 
 
 def build_gate(facts: Sequence[Served], recipe: Recipe) -> Gate:

@@ -15,6 +15,7 @@ from editlog.recover import EVIDENCE
 from editlog.store import EditLog, utc_now
 from lifelong.files import file_sha256
 from lifelong.layout import Layout, pack_path
+from lifelong.publishing import packs_by_expert
 from lifelong.results import Recovered
 
 _DAMAGED_PACK = "its pack is damaged or gone"
@@ -52,10 +53,9 @@ def _damaged_packs(layout: Layout, log: EditLog) -> dict[str, set[str]]:
     """The packs of experts in use whose bytes do not match their name, with those experts."""
     used = {fact.expert for fact in log.facts() if fact.expert and not fact.retracted_by}
     packs: dict[str, set[str]] = {}
-    for event in log.events(kinds=["facts.applied"]):
-        carried = {item["expert"] for item in event.body["facts"]} & used
-        if carried:
-            packs.setdefault(event.body["pack"], set()).update(carried)
+    for expert, pack in packs_by_expert(log).items():
+        if expert in used:
+            packs.setdefault(pack, set()).add(expert)
     return {name: carried for name, carried in packs.items() if not _intact(layout.experts, name)}
 
 

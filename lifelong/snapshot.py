@@ -183,12 +183,20 @@ def read_snapshot(snapshots: Path, snapshot_id: str) -> Snapshot:
 def rewrite_without(snapshots: Path, gone: Set[int], moved: Mapping[str, str | None]) -> int:
     """Write every kept snapshot anew that has one of the facts `gone` or names a pack that was `moved`; how many.
 
-    Thresholds, encoder and all other anchors stay. One whose gate cannot be read any more is removed. Whoever is
-    killed here does the rest when calling again.
+    Thresholds, encoder and all other anchors stay. One that cannot be read any more, or only half written, is removed
+    unless it is served. Whoever is killed here does the rest when calling again; nobody may be publishing.
     """
     changed = 0
-    for manifest in kept_manifests(snapshots):
-        snapshot = read_snapshot(snapshots, manifest.id)
+    for directory in sorted(snapshots.iterdir()):
+        if not directory.is_dir():
+            continue
+        try:
+            snapshot = read_snapshot(snapshots, directory.name)
+        except IntegrityError:
+            if directory.name != current_id(snapshots):
+                shutil.rmtree(directory)
+            continue
+        manifest = snapshot.manifest
         if gone.isdisjoint(served.seq for served in snapshot.facts) and not moved.keys() & set(manifest.packs):
             continue
         changed += 1

@@ -26,6 +26,7 @@ from lifelong.results import (
     Rebuild,
     Receipt,
     Recovered,
+    Redaction,
     Undo,
 )
 
@@ -312,6 +313,20 @@ class Workspace(Looking):
             return revert(
                 self.layout, self.log, self.recipe, job=job, source=source, actor=who, reason=reason, dry_run=dry_run
             )
+
+    def redact(
+        self, refs: Sequence[str], *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
+    ) -> Redaction:
+        """Destroy the words of facts for good, with every expert, anchor and report that holds them.
+
+        Also those of every other fact that gives the same target to the same prompt. The log's chain still verifies,
+        and says when, why and by whom. A redaction that was killed is finished by asking for the same again.
+        """
+        from lifelong.redacting import redact
+
+        who = actor or default_actor()
+        with self.job_lock():
+            return redact(self.layout, self.log, self.recipe, list(refs), actor=who, reason=reason, dry_run=dry_run)
 
     def rebuild(self, *, dry_run: bool = False) -> Rebuild:
         """Make index, bank and snapshot again from the log and the packs, and serve them."""

@@ -47,7 +47,7 @@ LAYERS = (
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
     {"asking", "audit", "candidates", "evaluation", "export", "ingesting", "job", "overview", "past", "planning"}
-    | {"publishing", "recovering", "report", "tracing", "training", "trust", "undo"},
+    | {"publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust", "undo"},
     {"checkup", "looking", "workspace"},
     {"cli"},
 )

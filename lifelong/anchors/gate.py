@@ -97,6 +97,12 @@ class Gate:
             decision.fact, decision.score, decision.threshold, decision.anchor, decision.subject, candidates
         )
 
+    def over(self, facts: Sequence[ScopedFact]) -> Gate:
+        """The same gate, with its thresholds, over these of its facts: what is left when others were redacted."""
+        gate = Gate.build(facts, encoder=self._encoder, budget=self.budget)
+        gate.thresholds = dict(self.thresholds)
+        return gate
+
     def save(self, directory: Path) -> None:
         """Write the gate's files into `directory`, which must exist; the same gate writes the same bytes."""
         stored.write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,13 @@ from lifelong.cli import text
 from lifelong.cli.diff import diff
 from lifelong.cli.query import query
 from lifelong.cli.recover import recover
+from lifelong.cli.redact import redact
 from lifelong.cli.shell import at_options, emit, home_option, reads, workspace
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from editlog.events import Event
 
 
 @click.group()
@@ -32,6 +36,7 @@ def log() -> None:
 log.add_command(diff)
 log.add_command(query)
 log.add_command(recover)
+log.add_command(redact)
 
 
 @log.command("list")
@@ -123,13 +128,51 @@ def verify(*, against: Path | None, key: str | None, as_json: bool, home: Path |
     """
     opened = workspace(home).log
     findings = [finding.to_dict() for finding in opened.verify(against=against, key=key)]
-    emit({"intact": not findings, "findings": findings}, as_json, lambda: _verdict(findings))
+    redacted = [] if findings else [_redaction(event) for event in opened.events(kinds=["fact.redacted"])]
+    told = {"intact": not findings, "findings": findings, "redacted": redacted}
+    emit(told, as_json, lambda: _verdict(findings, redacted))
     if findings:
         raise IntegrityError(f"the log in {opened.directory} is not what was written; keep it as it is")
 
 
-def _verdict(findings: list[dict[str, Any]]) -> str:
-    return text.table(findings, ("seq", "code", "message"), widest=110) if findings else "The log is intact."
+def _redaction(event: Event) -> dict[str, Any]:
+    """When, why and by whom the words of a fact were destroyed."""
+    said = event.to_dict()
+    return {"fact": f"f{event.body['fact']}", **{name: said[name] for name in ("at", "actor", "reason", "seq")}}
+
+
+def _verdict(findings: list[dict[str, Any]], redacted: list[dict[str, Any]]) -> str:
+    if findings:
+        return text.table(findings, ("seq", "code", "message"), widest=110)
+    if not redacted:
+        return "The log is intact."
+    shown = text.table(redacted, ("fact", "at", "actor", "reason"))
+    return f"The log is intact. {text.count(len(redacted), 'fact')} redacted:\n{shown}"
+
+
+@log.command()
+@click.argument("ref", metavar="FACT")
+@click.option("--at", type=click.IntRange(min=1), help="In the tree of the first N events [default: of all].")
+@click.option("--with-texts", is_flag=True, help="Add the fact's words and the secret of its commitment.")
+@home_option
+def proof(ref: str, at: int | None, with_texts: bool, home: Path | None) -> None:
+    """Prove that a fact is in the log, to someone who knows a head of it.
+
+    Prints one JSON object: the fact's event and the hashes that lead from it to the Merkle root that a witness was
+    told. `examples/verify_proof.py` checks it with nothing of ours. FACT is a name (f12), also of a redacted fact.
+
+    \b
+    Examples:
+      lifelong log proof f12 > proof.json
+      lifelong log proof f12 --at 5000 --with-texts
+    """
+    opened = workspace(home).log
+    named = re.fullmatch(r"f([1-9][0-9]{0,17})", ref)
+    seq = int(named[1]) if named else opened.resolve(ref).seq
+    found = opened.proof(seq, at=at, with_texts=with_texts).to_dict()
+    if found["event"]["kind"] != "fact.put":
+        raise UsageError(f"event {seq} puts no fact; `lifelong fact show` says what a fact is called")
+    emit(found, True, "")
 
 
 @log.command()

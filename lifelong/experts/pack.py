@@ -8,8 +8,9 @@ slot table is canonical JSON under the only key of its metadata. Tensors are sta
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+import re
+import stat
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,15 +125,15 @@ def decode_pack(name: str, content: bytes) -> Pack:
     if foreign := {slot["kind"] for slot in slots} - {"lowrank"}:
         raise ValueError(f"it holds experts of an unknown kind ({', '.join(map(str, foreign))})")
     for site, stack in stacks.items():
-        _check_stack(site, stack, len(slots))
-    return Pack(
-        name=name,
-        stacks=stacks,
-        hashes=tuple(slot["hash"] for slot in slots),
-        facts=tuple(tuple(slot["facts"]) for slot in slots),
-        recipe=table["recipe"],
-        base=table["base"],
-    )
+        _check_stack(site, stack, len(table.hashes))
+    return Pack(name, stacks, table.hashes, table.facts, table.recipe, table.base)
+
+
+def has_slot_of(path: Path, digests: Collection[str]) -> bool:
+    """Whether the slot table of a pack names one of these facts; its tensors are not read, nor is it checked."""
+    with path.open("rb") as file:
+        header = file.read(min(int.from_bytes(file.read(8), "little"), MAX_PACK_BYTES))
+    return any(digest.encode() in header for digest in digests)
 
 
 def _check_stack(site: str, stack: LowRank, slots: int) -> None:
