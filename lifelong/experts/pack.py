@@ -8,8 +8,7 @@ slot table is canonical JSON under the only key of its metadata. Tensors are sta
 from __future__ import annotations
 
 import hashlib
-import re
-import stat
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +124,15 @@ def decode_pack(name: str, content: bytes) -> Pack:
     if foreign := {slot["kind"] for slot in slots} - {"lowrank"}:
         raise ValueError(f"it holds experts of an unknown kind ({', '.join(map(str, foreign))})")
     for site, stack in stacks.items():
-        _check_stack(site, stack, len(table.hashes))
-    return Pack(name, stacks, table.hashes, table.facts, table.recipe, table.base)
+        _check_stack(site, stack, len(slots))
+    return Pack(
+        name=name,
+        stacks=stacks,
+        hashes=tuple(slot["hash"] for slot in slots),
+        facts=tuple(tuple(slot["facts"]) for slot in slots),
+        recipe=table["recipe"],
+        base=table["base"],
+    )
 
 
 def has_slot_of(path: Path, digests: Collection[str]) -> bool:
