@@ -89,7 +89,8 @@ def recover(
         if own and not dry_run and _finish(directory, own[-1]):
             return _NOTHING
         exported = [] if export is None else [Export(export)]
-        salvage = Salvage([*own, *sources, *exported])
+        known = _head_in(directory, head.HEAD)
+        salvage = Salvage([*own, *sources, *exported], known.workspace if known else None)
         return _Rebuild(directory, scratch, salvage).run(findings, stamp, dry_run)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

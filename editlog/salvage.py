@@ -10,15 +10,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from duckdb import DuckDBPyConnection
+
 from editlog.canonical import canonical_json, commitment, untag
 from editlog.errors import LifelongError
 from editlog.events import GENESIS, MAX_BODY, Stamp, encode, link, moment
 from editlog.history import EVENT_COLUMNS
+from editlog.replica import Replica
 from editlog.session import connected
 from editlog.texts import COLUMNS, naive, record_of_row
 
@@ -100,10 +104,27 @@ class Database:
 
     def _rows(self, query: str, first: int, last: int) -> list[tuple[Any, ...]]:
         try:
-            with connected(self._path, read_only=True) as con:
+            with self._opened() as con:
                 return con.execute(query, [first, last]).fetchall()
         except LifelongError:
             return []
+
+    def _opened(self) -> AbstractContextManager[DuckDBPyConnection]:
+        return connected(self._path, read_only=True)
+
+
+class ReplicaTables(Database):
+    """The readers' replica: everything up to its last refresh, as far as it can be read."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, "replica")
+        self._replica: Replica | None = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[DuckDBPyConnection]:
+        self._replica = self._replica or Replica.open(self._path)
+        with self._replica.visit() as (con, _):
+            yield con
 
 
 class Export:
@@ -187,9 +208,13 @@ def _row_of(line: dict[str, Any]) -> Row:
 
 @dataclass
 class Salvage:
-    """The longest chain that the sources give together, and how much of it each has brought."""
+    """The longest chain that the sources give together, and how much of it each has brought.
+
+    `workspace` is whose log it must be, where HEAD still says so: the chain of another log verifies as well.
+    """
 
     sources: Sequence[Source]
+    workspace: str | None = None
     tail: bytes = GENESIS
     kept: int = 0
     last_moment: datetime | None = None
@@ -212,12 +237,15 @@ class Salvage:
         for seq in range(first, first + WINDOW):
             for name, rows in found:
                 row = rows.get(seq)
-                if row is not None and row.follows(self.tail):
+                if row is not None and row.follows(self.tail) and self._is_ours(row):
                     self._take(name, row)
                     yield row
                     break
             else:
                 return
+
+    def _is_ours(self, row: Row) -> bool:
+        return row.seq > 1 or self.workspace in (None, json.loads(row.body).get("workspace"))
 
     def _take(self, name: str, row: Row) -> None:
         self.tail, self.kept, self.last_moment = row.hash, row.seq, row.recorded_at

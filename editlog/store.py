@@ -280,19 +280,20 @@ class EditLog(Reader):
         export: Path | None = None,
         dry_run: bool = False,
     ) -> Recovery:
-        """Bring a damaged log back from what verifies: its database, then the file `export` that `log export` wrote.
+        """Bring a damaged log back from what verifies: its database, its replica, the file `export` of `log export`.
 
         Keeps the damaged files under `evidence/`, and appends an event that says what could not be brought back;
         nothing is done to a log that is intact. Raises IntegrityError where not even the first event is to be had.
         """
-        from editlog import recover
+        from editlog import recover, salvage
 
         def stamp(last: datetime | None) -> Stamp:
             now = self._clock()
             return Stamp(max(now, last.replace(tzinfo=UTC)) if last else now, actor, reason)
 
+        sources = [] if self._replica is None else [salvage.ReplicaTables(self._replica)]
         with locked(self.directory, shared=False, timeout=self._timeout):
-            found = recover.recover(self.directory, (), export=export, stamp=stamp, dry_run=dry_run)
+            found = recover.recover(self.directory, sources, export=export, stamp=stamp, dry_run=dry_run)
         if not dry_run:
             self._inform()
         return found

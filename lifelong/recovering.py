@@ -25,7 +25,7 @@ def recover(
     layout: Layout, *, export: Path | None, actor: str, reason: str | None, dry_run: bool, timeout: float = 10.0
 ) -> Recovered:
     """Recover log and packs; see `Workspace.recover`."""
-    log = EditLog(layout.log, timeout=timeout)
+    log = EditLog(layout.log, timeout=timeout, replica=layout.replica)
     found = log.recover(export=export, actor=actor, reason=reason, dry_run=dry_run)
     readable = not (dry_run and found.findings)  # what a dry run would bring back is not there to be asked
     packs = _damaged_packs(layout, log) if readable else {}
