@@ -9,7 +9,7 @@ from typing import Any
 from duckdb import DuckDBPyConnection
 
 from editlog.events import Event
-from editlog.history import OUTCOMES, LoggedFact, mentions, read_events
+from editlog.history import OUTCOMES, LoggedFact, among, mentions, of_kinds, read_events, seqs_of_keys
 
 # What an event means in the life of a fact that its body names, in one word.
 _WORDS: Mapping[str, str] = {
@@ -57,17 +57,13 @@ def happenings(con: DuckDBPyConnection, as_of: int, facts: Iterable[LoggedFact])
 
 def _puts(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) -> Iterator[Happening]:
     """How the facts came in, and which others took their place: all puts of their keys."""
-    asked = "(SELECT unnest($2::BIGINT[]))"
-    of_their_keys = f"SELECT seq FROM texts WHERE key IN (SELECT key FROM texts WHERE seq IN {asked})"
-    where = f"seq <= $1 AND kind = 'fact.put' AND (seq IN {asked} OR seq IN ({of_their_keys}))"
-    puts = read_events(con, where, [as_of, list(named)])
+    keys = sorted({fact.fact.key for fact in named.values()})
+    seqs = {*named, *seqs_of_keys(con, as_of, keys)}
+    puts = read_events(con, f"kind = 'fact.put' AND {among('seq', seqs)}", [])
     origins = {
         event.seq: event.body["origin"]
-        for event in read_events(
-            con,
-            "kind = 'ingest.batch' AND seq IN (SELECT unnest($1::BIGINT[]))",
-            [[event.body["batch"] for event in puts]],
-        )
+        for event in read_events(con, among("seq", {event.body["batch"] for event in puts}), [])
+        if event.kind == "ingest.batch"
     }
     for event in puts:
         if event.seq in named:
@@ -80,17 +76,16 @@ def _puts(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) 
 
 def _later(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) -> Iterator[Happening]:
     """What jobs and people did to the facts."""
-    kinds = [*_WORDS, "experts.retired"]
-    where = f"seq <= $1 AND kind IN (SELECT unnest($2::VARCHAR[])) AND {mentions(named, 'experts.retired')}"
+    where = f"seq <= $1 AND {of_kinds(*_WORDS, 'experts.retired')} AND {mentions(named, 'experts.retired')}"
     experts: dict[str, set[int]] = {}
     jobs: dict[str, set[int]] = {}
-    for event in read_events(con, where, [as_of, kinds]):
+    for event in read_events(con, where, [as_of]):
         for seq, detail in _concerned(event, named, experts):
             yield Happening(event, named[seq], _WORDS.get(event.kind, "expert retired"), detail)
             if event.kind in OUTCOMES and event.job is not None:
                 jobs.setdefault(event.job, set()).add(seq)
-    ends = "seq <= $1 AND kind IN (SELECT unnest($2::VARCHAR[])) AND job IN (SELECT unnest($3::VARCHAR[]))"
-    for event in read_events(con, ends, [as_of, list(_OF_ITS_JOB), list(jobs)]):
+    ends = f"seq <= $1 AND {of_kinds(*_OF_ITS_JOB)} AND job IN (SELECT unnest($2::VARCHAR[]))"
+    for event in read_events(con, ends, [as_of, list(jobs)]):
         for seq in jobs[event.job or ""]:
             yield Happening(event, named[seq], _OF_ITS_JOB[event.kind], {"fact": seq, **event.body})
 

@@ -121,22 +121,25 @@ def status_of(seq: int, governs: bool, ledger: Ledger) -> Status:
 
 def read_facts(con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None = None) -> list[LoggedFact]:
     """Every unerased fact put up to `as_of`, in log order; only those of `keys`, where given."""
-    of_keys = "" if keys is None else "AND key IN (SELECT unnest($2::VARCHAR[]))"
+    seqs = None if keys is None else seqs_of_keys(con, as_of, keys)
+    chosen = "true" if seqs is None else f"{among('texts.seq', seqs)} AND {among('events.seq', seqs)}"
     rows = con.execute(
         f"SELECT {', '.join(COLUMNS)}, seq, key, actor, recorded_at FROM texts JOIN events USING (seq) "
-        f"WHERE kind = 'fact.put' AND seq <= $1 {of_keys} ORDER BY seq",
-        [as_of] if keys is None else [as_of, list(keys)],
+        f"WHERE kind = 'fact.put' AND seq <= $1 AND {chosen} ORDER BY seq",
+        [as_of],
     ).fetchall()
-    ledger = _ledger(con, as_of, None if keys is None else {row[-4] for row in rows})
+    ledger = _ledger(con, as_of, seqs)
     governs = governing(((row[-4], row[-3]) for row in rows), ledger.retracted)
     return [_logged(row, governs.get(row[-3]), ledger) for row in rows]
 
 
 def _ledger(con: DuckDBPyConnection, as_of: int, seqs: Collection[int] | None) -> Ledger:
     """The ledger of all facts, or what it says of `seqs`: a million facts need not be read to tell of one."""
-    told = f"kind IN ({', '.join(map(repr, OUTCOMES))}, 'fact.retracted')"
-    where = f"kind IN ('ingest.batch', 'experts.retired') OR ({told} AND {'true' if seqs is None else mentions(seqs)})"
-    ledger = fold(read_events(con, f"seq <= $1 AND ({where})", [as_of]))
+    always = ("ingest.batch", "experts.retired")
+    where = (
+        f"{of_kinds(*always, *OUTCOMES, 'fact.retracted')} AND {'true' if seqs is None else mentions(seqs, *always)}"
+    )
+    ledger = fold(read_events(con, f"seq <= $1 AND {where}", [as_of]))
     if seqs is not None:
         carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}
         ledger.retired -= _back_again(con, as_of, [expert for expert in carriers & ledger.retired if expert])
@@ -155,6 +158,25 @@ def _back_again(con: DuckDBPyConnection, as_of: int, experts: Sequence[str]) -> 
         if back:
             found.add(expert)
     return found
+
+
+def seqs_of_keys(con: DuckDBPyConnection, as_of: int, keys: Sequence[str]) -> list[int]:
+    """The seqs of all facts of some keys, in log order."""
+    if len(keys) == 1:  # a comparison is tried while the column is scanned, a list is joined with afterwards
+        query, asked = "SELECT seq FROM texts WHERE key = $2 AND seq <= $1 ORDER BY seq", keys[0]
+        return [seq for (seq,) in con.execute(query, [as_of, asked]).fetchall()]
+    query = "SELECT seq FROM texts WHERE key IN (SELECT unnest($2::VARCHAR[])) AND seq <= $1 ORDER BY seq"
+    return [seq for (seq,) in con.execute(query, [as_of, list(keys)]).fetchall()]
+
+
+def among(column: str, seqs: Collection[int]) -> str:
+    """SQL that passes some seqs, written out so that DuckDB skips the row groups in which none of them lies."""
+    return f"{column} IN ({', '.join(map(str, seqs))})" if seqs else "false"
+
+
+def of_kinds(*kinds: str) -> str:
+    """SQL that passes events of some kinds, none of them fact.put: said first, for that skips nearly all bodies."""
+    return f"kind <> 'fact.put' AND kind IN ({', '.join(map(repr, kinds))})"
 
 
 def mentions(seqs: Collection[int], *always: str) -> str:

@@ -68,8 +68,10 @@ def facts_where(
 
 def _may_fold_to(column: str, place: int) -> str:
     """SQL that passes whatever folds to parameter `place`: exact for plain ASCII, everything else is let through."""
-    spaced = f"contains({column}, '  ') OR regexp_matches({column}, '[^ -~]|^ | $')"
-    return f"lower({column}) = ${place} OR {spaced}"
+    # UTF-8 of plain ASCII is as long in bytes as in characters; line feed and tab are the control characters of facts.
+    spaces = " OR ".join(f"contains({column}, {text})" for text in ("'  '", "chr(9)", "chr(10)"))
+    spaced = f"{spaces} OR starts_with({column}, ' ') OR ends_with({column}, ' ')"
+    return f"lower({column}) = ${place} OR strlen({column}) <> length({column}) OR {spaced}"
 
 
 def _candidates(con: DuckDBPyConnection, as_of: int, ref: str) -> list[LoggedFact]:
