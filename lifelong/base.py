@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ class Base:
     def load(cls, model: str = EMBEDDED, *, device: str = "cpu", dtype: str = "float32") -> Base:
         """Load a local folder, a hub id, or the embedded model; only safetensors weights, no remote code.
 
-        Raises UsageError with one sentence where the model cannot be loaded.
+        Raises UsageError with one sentence where the model cannot be loaded, or is an adapter: what an adapter is put
+        upon is a path that it names itself.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
@@ -70,11 +72,21 @@ class Base:
         logging.disable_progress_bar()
         path = str(EMBEDDED_PATH) if model == EMBEDDED else model
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            loaded = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype), use_safetensors=True)
-        except (OSError, ValueError, KeyError) as error:
+            _check_folder(Path(path))
+            # False, not the default: unsaid, transformers asks on the terminal whether to run the folder's code.
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            loaded, found = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+            if missing := sorted(found["missing_keys"]):  # transformers would make up random ones
+                raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
+        except Exception as error:  # a foreign folder makes transformers raise nearly anything
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UsageError(f"cannot load the model {model}: {reason}") from error
+            raise UsageError(f"cannot load the model {model}: {ascii(reason)[1:-1][:300]}") from error
         return cls(loaded.to(device), tokenizer, model)
 
     @property
@@ -186,6 +198,16 @@ class Base:
             new, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return texts
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a model folder whose files name paths to be followed; raises ValueError."""
+    if (folder / "adapter_config.json").exists():
+        raise ValueError("it is an adapter, not a model; name the model that it was trained on")
+    for index in folder.glob("*.index.json"):
+        for name in set(json.loads(index.read_bytes())["weight_map"].values()):
+            if Path(name).name != name:
+                raise ValueError(f"{index.name} leads outside of its folder, to {name}")
 
 
 def batches_by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

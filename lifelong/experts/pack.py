@@ -8,7 +8,8 @@ slot table is canonical JSON under the only key of its metadata. Tensors are sta
 from __future__ import annotations
 
 import hashlib
-import json
+import re
+import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,15 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from editlog import durable
-from editlog.canonical import canonical_json
 from editlog.errors import IntegrityError
 from lifelong.experts.expert import Expert, LowRank
+from lifelong.experts.table import FORMAT, TABLE, SlotTable, read_table
 from lifelong.files import write_atomically
 from lifelong.layout import pack_path
 
-FORMAT = "lifelong-pack/1"
-TABLE = "lifelong"
 MAX_PACK_BYTES = 8 << 30
 _ALLOWED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_SITE = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +64,9 @@ def encode_pack(experts: Sequence[Expert]) -> tuple[str, bytes]:
     for site in sorted(first.tensors):
         tensors[f"{site}/a"] = torch.stack([e.tensors[site].a for e in experts]).contiguous()
         tensors[f"{site}/b"] = torch.stack([e.tensors[site].b for e in experts]).contiguous()
-    table = {
-        "format": FORMAT,
-        "base": first.base,
-        "recipe": first.recipe,
-        "slots": [{"hash": e.hash, "facts": list(e.facts), "kind": e.kind} for e in experts],
-    }
+    table = SlotTable(first.base, first.recipe, tuple(e.hash for e in experts), tuple(e.facts for e in experts))
     # One key only: safetensors writes several in an order of its own, and equal packs must have equal bytes.
-    content = save_tensors(tensors, {TABLE: canonical_json(table).decode()})
+    content = save_tensors(tensors, {TABLE: table.encode()})
     return hashlib.sha256(content).hexdigest(), content
 
 
@@ -93,8 +88,11 @@ def read_pack(directory: Path, name: str) -> Pack:
     """
     path = pack_path(directory, name)
     try:
-        if path.stat().st_size > MAX_PACK_BYTES:
-            raise IntegrityError(f"the pack {path} is larger than {MAX_PACK_BYTES} bytes")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device may never end
+            raise IntegrityError(f"the pack {path} is not a file; restore it from a backup of experts/")
+        if found.st_size > MAX_PACK_BYTES:
+            raise IntegrityError(f"the pack {path} is larger than {MAX_PACK_BYTES} bytes; restore it from a backup")
         content = path.read_bytes()
     except OSError as error:
         raise IntegrityError(
@@ -105,7 +103,8 @@ def read_pack(directory: Path, name: str) -> Pack:
     try:
         return decode_pack(name, content)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise IntegrityError(f"the pack {path} is not a {FORMAT} file: {error}") from error
+        reason = ascii(str(error))[1:201]  # what a foreign file says must not reach a terminal as it is
+        raise IntegrityError(f"the pack {path} is not a {FORMAT} file ({reason}); restore it from a backup") from error
 
 
 def decode_pack(name: str, content: bytes) -> Pack:
@@ -114,25 +113,14 @@ def decode_pack(name: str, content: bytes) -> Pack:
     Raises ValueError, KeyError, TypeError, RecursionError or SafetensorError where they do not fit.
     """
     tensors = load_tensors(content)
-    header_length = int.from_bytes(content[:8], "little")
-    table = json.loads(json.loads(content[8 : 8 + header_length])["__metadata__"][TABLE])
-    if table["format"] != FORMAT:
-        raise ValueError(f"its format is {table['format']!r}")
+    table = read_table(content)
     sites = sorted({key.rsplit("/", 1)[0] for key in tensors})
+    if not sites or tensors.keys() != {f"{site}/{factor}" for site in sites for factor in "ab"}:
+        raise ValueError("its tensors are not an a and a b for each site")
     stacks = {site: LowRank(tensors[f"{site}/a"], tensors[f"{site}/b"]) for site in sites}
-    slots = table["slots"]
-    if foreign := {slot["kind"] for slot in slots} - {"lowrank"}:
-        raise ValueError(f"it holds experts of an unknown kind ({', '.join(map(str, foreign))})")
     for site, stack in stacks.items():
-        _check_stack(site, stack, len(slots))
-    return Pack(
-        name=name,
-        stacks=stacks,
-        hashes=tuple(slot["hash"] for slot in slots),
-        facts=tuple(tuple(slot["facts"]) for slot in slots),
-        recipe=table["recipe"],
-        base=table["base"],
-    )
+        _check_stack(site, stack, len(table.hashes))
+    return Pack(name, stacks, table.hashes, table.facts, table.recipe, table.base)
 
 
 def has_slot_of(path: Path, digests: Collection[str]) -> bool:
@@ -144,9 +132,13 @@ def has_slot_of(path: Path, digests: Collection[str]) -> bool:
 
 def _check_stack(site: str, stack: LowRank, slots: int) -> None:
     a, b = stack.a, stack.b
+    if not _SITE.fullmatch(site):
+        raise ValueError(f"{site[:80]!r} is not the path of a module")
     if a.ndim != 3 or b.ndim != 3 or a.shape[0] != slots or b.shape[0] != slots or a.shape[1] != b.shape[2]:
         raise ValueError(f"site {site} has shapes {tuple(a.shape)} and {tuple(b.shape)} for {slots} slots")
-    if a.dtype not in _ALLOWED_DTYPES or b.dtype not in _ALLOWED_DTYPES:
-        raise ValueError(f"site {site} has dtype {a.dtype}")
+    if not (a.numel() and b.numel()):
+        raise ValueError(f"site {site} has experts without a number in them")
+    if a.dtype not in _ALLOWED_DTYPES or b.dtype != a.dtype:
+        raise ValueError(f"site {site} has dtypes {a.dtype} and {b.dtype}")
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise ValueError(f"site {site} holds values that are not finite")

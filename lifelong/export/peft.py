@@ -5,6 +5,7 @@ PEFT is the exchange format, not the runtime: our factors are its `lora_A` and `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def export_peft(layout: Layout, base: Base, directory: Path, *, facts: Collectio
     packs = [read_pack(layout.experts, name) for name in (snapshot.manifest.packs if snapshot else ())]
     found = {h: pack.expert(slot) for pack in packs for slot, h in enumerate(pack.hashes) if h in experts}
     targets = {expert: directory / f"f{min(seqs)}" for expert, seqs in experts.items()}
-    if taken := next((path for path in targets.values() if path.exists()), None):
+    if taken := next((path for path in targets.values() if os.path.lexists(path)), None):
         raise UsageError(f"{taken} exists already; export into an empty directory")
     for expert, target in targets.items():
         write_adapter(base, found[expert], target)

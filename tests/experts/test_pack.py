@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import struct
 from pathlib import Path
@@ -14,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from editlog.canonical import canonical_json, sha256, tag
 from editlog.errors import IntegrityError
 from lifelong.experts.expert import Expert, LowRank
-from lifelong.experts.pack import FORMAT, TABLE, pack_path, read_pack, write_pack
+from lifelong.experts.pack import pack_path, read_pack, write_pack
+from lifelong.experts.table import FORMAT, TABLE
 
 SITE = "model.layers.1.mlp.down_proj"
 OTHER = "model.layers.0.mlp.down_proj"
@@ -41,8 +42,9 @@ def stored(directory: Path, content: bytes) -> str:
 
 def table(slots: int, *, kind: str = "lowrank", **changes: Any) -> dict[str, str]:
     """The metadata of a well-formed pack of this many slots, with some of its entries changed."""
-    entries = [{"hash": f"hash-{i}", "facts": [f"fact-{i}"], "kind": kind} for i in range(slots)]
-    return {TABLE: json.dumps({"format": FORMAT, "base": "b", "recipe": "r", "slots": entries} | changes)}
+    entries = [{"hash": tag(sha256(b"%d" % i)), "facts": [f"fact-{i}"], "kind": kind} for i in range(slots)]
+    record = {"format": FORMAT, "base": "b", "recipe": "r", "slots": entries} | changes
+    return {TABLE: canonical_json(record).decode()}
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
