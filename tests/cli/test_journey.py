@@ -145,7 +145,7 @@ def test_the_log_is_listed_shown_verified_and_exported(call: Cli, tmp_path: Path
     newest, before = call("log", "list", "--limit", "2", "--json").json
     assert newest["seq"] == before["seq"] + 1
     assert call("log", "show", str(newest["seq"]), "--json").json == newest
-    assert call("log", "verify", "--json").json == {"intact": True, "findings": []}
+    assert call("log", "verify", "--json").json == {"intact": True, "findings": [], "redacted": []}
     assert call("log", "export", str(tmp_path / "events.jsonl")).code == 0
     lines = (tmp_path / "events.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == newest["seq"]

@@ -192,3 +192,17 @@ def test_what_only_a_person_may_decide_is_named(littered: Workspace, facts: Reco
     assert [Path(path).name for path in done.files_left] == ["notes.txt"]
     assert done.still_said_by == [newest]
     assert done.out_of_reach
+
+
+def test_the_command_line_says_when_why_and_by_whom(littered: Workspace) -> None:
+    home = littered.home
+    code, _ = call(home, "log", "redact", "f4", "--reason", "a request", "--actor", "dpo")
+    assert code == 0
+    code, said = call(home, "log", "verify")
+    assert (code, "2 facts redacted" in said, "a request" in said, "dpo" in said) == (0, True, True, True)
+    code, said = call(home, "fact", "show", "f4")
+    assert (code, "redacted" in said, "dpo" in said, "a request" in said) == (2, True, True, True)
+    (first, _) = json.loads(call(home, "log", "verify", "--json")[1])["redacted"]
+    assert json.loads(call(home, "log", "show", str(first["seq"]), "--json")[1])["reason"] == "a request"
+    proof = json.loads(call(home, "log", "proof", "f4", "--with-texts")[1])
+    assert (proof["event"]["seq"], "record" in proof) == (4, False)
