@@ -19,7 +19,8 @@ from editlog.errors import UsageError
 from editlog.events import Entry, Event
 from editlog.history import LoggedFact
 from editlog.recover import EVIDENCE
-from editlog.store import EditLog
+from editlog.replica import refresh
+from editlog.store import EditLog, utc_now
 from lifelong.experts.pack import has_slot_of, read_pack, write_pack
 from lifelong.layout import Layout, pack_path
 from lifelong.publishing import catch_up, packs_by_expert
@@ -92,6 +93,7 @@ def _swept(layout: Layout, log: EditLog, recipe: Recipe, found: Redaction) -> Re
     """Serve what the log says now, then remove all that is left of redacted facts, known by their numbers alone."""
     if found.dry_run:
         return found
+    refresh(log, layout.replica, utc_now())  # raises where the write before could only warn: the words must be gone
     served = catch_up(layout, log, recipe)
     moves = log.events(kinds=["pack.rewritten", "facts.applied"])
     snapshots = rewrite_without(layout.snapshots, set(log.redacted()), _moved(moves))
