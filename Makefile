@@ -31,7 +31,7 @@ test-slow: $(INSTALLED) ## run the slow tests only
 	@$(BIN)/python -m pytest -q -m 'slow and not crash'
 
 test-crash: $(INSTALLED) ## run crashes, damage and fuzz in full, and print the counts
-	@$(BIN)/python -m pytest -q -m crash -rP --no-header tests/editlog tests/crash tests/experts
+	@$(BIN)/python -m pytest -q -m crash -rP --no-header tests
 
 lint: $(INSTALLED) ## check style with ruff
 	@$(BIN)/ruff check .

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import kills
 import pytest
 
 import lifelong
@@ -24,15 +22,12 @@ PATIENCE = 120
 
 
 class Run:
-    """`python -m lifelong run` in a process of its own."""
+    """`lifelong run` in a process of its own."""
 
     def __init__(self, home: Path) -> None:
         self._lock = home / "runs" / "LOCK"
         self._lock.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "lifelong", "run", "--home", str(home)]
-        self._process = subprocess.Popen(
-            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._process = kills.start(home, "run")
 
     def wait_for_the_job(self) -> None:
         """Until the job holds its lock: imports are over, or the process is."""
@@ -77,8 +72,11 @@ def hashes(home: Path) -> set[str]:
     return {row.hash for row in lifelong.open(home).experts()}
 
 
-def kill_and_finish(home: Path, moments: list[float], facts: Records, expected: set[str]) -> None:
-    """Kill one run after another so many seconds into its job; then let one finish, and look at everything."""
+def kill_and_finish(home: Path, moments: list[float], facts: Records, expected: set[str]) -> int:
+    """Kill one run after another so many seconds into its job; then let one finish, and look at everything.
+
+    Returns how many were not over before.
+    """
     killed = 0
     for moment in moments:
         run = Run(home)
@@ -94,6 +92,7 @@ def kill_and_finish(home: Path, moments: list[float], facts: Records, expected: 
     assert (status.facts["applied"], status.facts["pending"], status.snapshot_behind) == (12, 0, False)
     assert hashes(home) == expected
     assert [answer.text for answer in after.ask([fact["prompt"] for fact in facts])] == [f["target"] for f in facts]
+    return killed
 
 
 def draw(seed: int, kills: int, duration: float) -> list[float]:
@@ -102,17 +101,12 @@ def draw(seed: int, kills: int, duration: float) -> list[float]:
     return sorted(random.uniform(0, 0.9 * duration) for _ in range(kills))
 
 
-def test_four_kills(tmp_path: Path, waiting: Path, undisturbed: tuple[set[str], float], facts: Records) -> None:
-    shutil.copytree(waiting, tmp_path / "home")
-    expected, duration = undisturbed
-    kill_and_finish(tmp_path / "home", draw(4, 4, duration), facts, expected)
-
-
-@pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(5))
 def test_ten_kills(
     tmp_path: Path, waiting: Path, undisturbed: tuple[set[str], float], facts: Records, seed: int
 ) -> None:
     shutil.copytree(waiting, tmp_path / "home")
     expected, duration = undisturbed
-    kill_and_finish(tmp_path / "home", draw(100 + seed, 10, duration), facts, expected)
+    killed = kill_and_finish(tmp_path / "home", draw(100 + seed, 10, duration), facts, expected)
+    print(f"kill -9 of run, seed {100 + seed}: 10 runs, {killed} killed, the same experts in the end, 0 facts lost")
