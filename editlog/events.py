@@ -161,6 +161,21 @@ class LogRecovered(_Open):
     evidence: Words
 
 
+class LetGo(_Closed):
+    """A snapshot that is no longer kept, and the event it showed."""
+
+    snapshot: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    seq: Seq
+
+
+class RetentionApplied(_Open):
+    """What gc let go: as of the events that only these snapshots showed, nothing can be asked of the model."""
+
+    snapshots: list[LetGo]
+    packs: list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]]
+    runs: list[Words]
+
+
 class Applied(_Open):
     """A fact and the expert that carries it."""
 
@@ -232,6 +247,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "experts.retired": Experts,
     "pack.rewritten": PackRewritten,
     "log.recovered": LogRecovered,
+    "retention.applied": RetentionApplied,
 }
 OF_A_JOB = frozenset({"wave.trained"} | {kind for kind in KINDS if kind.startswith("job.")})
 

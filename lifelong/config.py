@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from editlog.errors import UsageError
 from lifelong.layout import Layout
 from policies.recipe import Recipe, parse_recipe
+from policies.retention import Retention
 
 KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -37,6 +38,7 @@ class Config(BaseModel):
     `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
     `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
+    `[retention]` says what `gc` keeps (policies/retention.py).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +53,7 @@ class Config(BaseModel):
     require_signature: bool = False
     require_approval: bool = False
     trusted_keys: dict[str, TrustedKey] = {}
+    retention: Retention = Retention()
     overrides: dict[str, Any] = {}
 
     def to_toml(self) -> str:

@@ -162,6 +162,23 @@ class Rebuild(Result):
 
 
 @dataclass(frozen=True)
+class Collected(Result):
+    """What gc let go, in bytes on disk, and the spans of the log as of which `ask` can answer no longer.
+
+    `event` is the event that says so; None where nothing went, or on a dry run.
+    """
+
+    snapshots: list[str]
+    packs: list[str]
+    runs: list[str]
+    leftovers: int
+    bytes: int
+    as_of_lost: list[dict[str, int | str]]
+    event: int | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
 class Status(Result):
     """A workspace at a glance. Ages are in seconds; `held` counts pending facts that are not admitted, by code."""
 

@@ -21,6 +21,7 @@ from lifelong.layout import Layout, resolve_home
 from lifelong.looking import Looking
 from lifelong.results import (
     Check,
+    Collected,
     Endorsed,
     Plan,
     Rebuild,
@@ -353,6 +354,21 @@ class Workspace(Looking):
         who = actor or default_actor()
         with self.job_lock():
             return recover(self.layout, export=export, actor=who, reason=reason, dry_run=dry_run)
+
+    def gc(self, *, reason: str | None = None, actor: str | None = None, dry_run: bool = False) -> Collected:
+        """Let go what `[retention]` does not promise: old snapshots, packs only they used, old job directories.
+
+        Nothing that is served, or would be if a newer fact were taken back, goes. The result says which past
+        `ask(as_of=...)` can no longer answer; an event records it.
+        """
+        from lifelong.collecting import gc
+        from lifelong.publishing import catch_up
+
+        log, who = self.log, actor or default_actor()
+        with self.job_lock():
+            if not dry_run:
+                catch_up(self.layout, log, self.recipe)
+            return gc(self.layout, log, self.config.retention, actor=who, reason=reason, dry_run=dry_run)
 
     # Checking and taking along
 

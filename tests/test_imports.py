@@ -46,7 +46,7 @@ LAYERS = (
     {"base", "config", "files", "layout", "results", "sites"},
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
-    {"asking", "audit", "candidates", "evaluation", "export", "ingesting", "job", "overview", "past", "planning"}
+    {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past", "planning"}
     | {"publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust", "undo"},
     {"checkup", "looking", "workspace"},
     {"cli"},

@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Set up and take away": {
         "recipes": "recipes:recipes",
         "config": "config:config",
+        "gc": "gc:gc",
         "keys": "trust:keys",
         "export": "export:export",
     },

@@ -1,0 +1,56 @@
+"""gc: let go what the retention policy does not promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lifelong.cli import text
+from lifelong.cli.shell import changes, emit, workspace
+
+if TYPE_CHECKING:
+    from lifelong.results import Collected
+
+
+@click.command()
+@changes
+def gc(
+    *,
+    reason: str | None,
+    actor: str | None,
+    dry_run: bool,
+    as_json: bool,
+    home: Path | None,
+) -> None:
+    """Let go what the retention policy does not promise.
+
+    Old snapshots, the packs that only they used, the directories of old jobs, and what a crash left behind, as
+    [retention] in lifelong.toml says. Nothing that is served, or would be if a newer fact were taken back, goes; nor
+    does anything of the log. It says which past `--as-of` can no longer answer.
+
+    \b
+    Example:
+      lifelong gc --dry-run
+    """
+    found = workspace(home).gc(reason=reason, actor=actor, dry_run=dry_run)
+    emit(found.to_dict(), as_json, lambda: _told(found))
+
+
+def _told(found: Collected) -> str:
+    lost = [
+        f"events {span['from_seq']} to {span['to_seq']} ({text.when(str(span['from_at']))} to"
+        f" {text.when(str(span['to_at']))})"
+        for span in found.as_of_lost
+    ]
+    shown = {
+        "snapshots": len(found.snapshots),
+        "packs": len(found.packs),
+        "job directories": len(found.runs),
+        "leftovers": found.leftovers,
+        "freed": text.size(found.bytes),
+        "ask --as-of no longer answers": lost or "nothing more than before",
+        "dry_run": found.dry_run,
+    }
+    return text.outcome(shown)
