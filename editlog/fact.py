@@ -23,16 +23,16 @@ from pydantic import (
 
 from editlog.canonical import canonical_json, fold, sha256, tag
 
-_FACT_DOMAIN = b"lifelong/fact/v1\x00"
+FACT_DOMAIN = b"lifelong/fact/v1\x00"
 MAX_TEXT = 8192
 MAX_WORDINGS = 64
 
 # Unicode categories Cc and Cs, without line feed and tab.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _clean(text: str) -> str:
-    if _CONTROL.search(text):
+    if CONTROL.search(text):
         raise ValueError("holds a control character or a lone surrogate")
     if not text.strip():
         raise ValueError("is empty or only white space")
@@ -123,9 +123,7 @@ class Fact(_Frozen):
     @cached_property
     def key(self) -> str:
         """What the fact is about: canonical (subject, relation), or the canonical prompt without these."""
-        if self.subject and self.relation:
-            return f"sr\x1f{fold(self.subject)}\x1f{fold(self.relation)}"
-        return f"p\x1f{fold(self.prompt)}"
+        return key_of(self.prompt, self.subject, self.relation)
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -139,7 +137,14 @@ class Fact(_Frozen):
         )
 
 
+def key_of(prompt: str, subject: str | None, relation: str | None) -> str:
+    """What a fact with these words is about; see `Fact.key`."""
+    if subject and relation:
+        return f"sr\x1f{fold(subject)}\x1f{fold(relation)}"
+    return f"p\x1f{fold(prompt)}"
+
+
 def record_digest(record: dict[str, Any]) -> bytes:
     """Raw digest (32 bytes) of a fact's record, its probes left out: what is measured is not what is said."""
     said = {name: value for name, value in record.items() if name != "probes"}
-    return sha256(_FACT_DOMAIN, canonical_json(said))
+    return sha256(FACT_DOMAIN, canonical_json(said))

@@ -9,18 +9,21 @@ not know is a reject, since it may be a misspelt one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from editlog.draft import Draft, draft
 from editlog.fact import MAX_WORDINGS, Fact
 from editlog.lines import BadRecordError, Code, JsonRecords, Reject
 
 NQ_PREFIX = "nq question:"
 
 Json = Mapping[str, Any]
+_Read = TypeVar("_Read", Fact, Draft)
 _OWN_FIELDS = frozenset(Fact.model_fields)
 # The names under which a nested probe holds its question and its answer.
 _PROBE_KEYS = (("prompt", "ground_truth"), ("q", "a"), ("New Question", "New Answer"))
@@ -52,16 +55,23 @@ class FactReader:
         return self._records.sha256
 
     def __iter__(self) -> Iterator[Fact | Reject]:
+        return self._read(to_fact)
+
+    def drafts(self) -> Iterator[Draft | Reject]:
+        """The same as drafts, which `EditLog.ingest` takes as well and which cost a third of what facts do."""
+        return self._read(to_draft)
+
+    def _read(self, read: Callable[[Json, Mapping[str, str]], _Read]) -> Iterator[_Read | Reject]:
         for record in self._records:
             if isinstance(record, Reject):
                 yield record
                 continue
             try:
-                fact = to_fact(record.value, self._defaults)
+                found = read(record.value, self._defaults)
             except BadRecordError as error:
                 yield record.reject(error)
             else:
-                yield fact
+                yield found
 
 
 def read_facts(
@@ -82,19 +92,36 @@ def read_facts(
 
 def to_fact(record: Json, defaults: Mapping[str, str] | None = None) -> Fact:
     """One record of any format as a fact; raises BadRecordError."""
-    fields = format_of(record).read(record)
-    for name, text in (defaults or {}).items():
-        if fields.get(name) is None:
-            fields[name] = text
     try:
-        return Fact.model_validate(fields)
+        return Fact.model_validate(_fields(record, defaults))
     except ValidationError as error:
         raise _first_problem(error) from error
 
 
+def to_draft(record: Json, defaults: Mapping[str, str] | None = None) -> Draft:
+    """One record of any format as a draft; raises BadRecordError."""
+    try:
+        return draft(_fields(record, defaults))
+    except ValidationError as error:
+        raise _first_problem(error) from error
+
+
+def _fields(record: Json, defaults: Mapping[str, str] | None) -> dict[str, Any]:
+    fields = _format_of_keys(tuple(record)).read(record)
+    for name, text in (defaults or {}).items():
+        if fields.get(name) is None:
+            fields[name] = text
+    return fields
+
+
 def format_of(record: Json) -> Format:
     """The format of a record, by its keys; raises BadRecordError where none fits."""
-    keys = record.keys()
+    return _format_of_keys(tuple(record))
+
+
+@lru_cache(maxsize=256)
+def _format_of_keys(names: tuple[str, ...]) -> Format:
+    keys = set(names)
     for candidate in FORMATS:
         if candidate.keys <= keys:
             return candidate
@@ -107,7 +134,8 @@ def format_of(record: Json) -> Format:
 
 
 def _own(record: Json) -> dict[str, Any]:
-    if unknown := record.keys() - _OWN_FIELDS:
+    if not _OWN_FIELDS.issuperset(record):
+        unknown = record.keys() - _OWN_FIELDS
         first = min(unknown)
         raise BadRecordError(Code.UNKNOWN_FIELD, f"{first[:80]!r} is not a field of a fact record{_advice(first)}")
     return dict(record)

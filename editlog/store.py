@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from editlog import durable, endorsement, export, head, redaction, retraction, session, tree, verify
 from editlog.against import verify_against
+from editlog.draft import Draft
 from editlog.endorsement import Signer
 from editlog.errors import IntegrityError, LifelongError, UsageError
 from editlog.events import OF_A_JOB, VERSION, Entry, Stamp
@@ -38,7 +39,7 @@ from editlog.witness import Witness, inform, last_told, tree_head, warn
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from editlog.ingest import Receipt
+    from editlog.ingest import Prepared, Receipt
     from editlog.recover import Recovery
 
 _OF_THE_LOG = frozenset(
@@ -142,9 +143,15 @@ class EditLog(Reader):
         except LifelongError as error:
             warn(error)
 
+    def prepare(self, facts: Iterable[Fact | Draft]) -> Prepared:
+        """Read facts to their end and do everything for `ingest` that needs no lock, in flat memory."""
+        from editlog.ingest import Prepared
+
+        return Prepared(facts, self.directory)
+
     def ingest(
         self,
-        facts: Iterable[Fact],
+        facts: Iterable[Fact | Draft] | Prepared,
         *,
         actor: str,
         reason: str | None = None,
@@ -166,14 +173,14 @@ class EditLog(Reader):
         """
         from editlog import ingest
 
-        tables = ingest.prepare(facts)
         batch = {
             "origin": origin,
             "origin_sha256": origin_sha256,
             "rejected": rejected,
             "converted": converted,
         }
-        with self._writing() as writer:
+        prepared = nullcontext(facts) if isinstance(facts, ingest.Prepared) else self.prepare(facts)
+        with prepared as tables, self._writing() as writer:
             stamp = Stamp(writer.now, actor, reason)
             return ingest.run(writer, tables, stamp, batch, reassert=reassert, dry_run=dry_run, signer=signer)
 

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from editlog.draft import Draft
+from editlog.durable import temporary_beside
 from editlog.endorsement import Signer
 from editlog.events import moment
-from editlog.fact import Fact
-from editlog.formats import FactReader, read_facts
-from editlog.lines import Reject, write_rejects
+from editlog.formats import read_facts
+from editlog.lines import Reject
 from editlog.store import EditLog, utc_now
 from lifelong.layout import Layout
 from lifelong.results import Receipt
 
 
-@dataclass
-class _Sorted:
-    """Passes the facts of a reader on and keeps its rejects."""
+class _Rejects:
+    """The rejects among a reader's records, into a file that has its name only once `keep` is called."""
 
-    reader: FactReader
-    rejects: list[Reject]
+    def __init__(self, layout: Layout) -> None:
+        stamp = moment(utc_now()).replace(":", "").replace("-", "")
+        self.path = layout.rejects / f"{stamp}.jsonl"
+        self.count = 0
+        self._file: BinaryIO | None = None
+        self._temporary = temporary_beside(self.path)
 
-    def facts(self) -> Iterator[Fact]:
-        """The good records."""
-        for item in self.reader:
+    def sorted_out(self, items: Iterable[Draft | Reject]) -> Iterator[Draft]:
+        """The good records of `items`; the others are written down."""
+        for item in items:
             if isinstance(item, Reject):
-                self.rejects.append(item)
+                self.count += 1
+                self._add(item)
             else:
                 yield item
+
+    def _add(self, reject: Reject) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(exist_ok=True)
+            self._file = self._temporary.open("wb")
+        self._file.write(reject.to_line())
+
+    def keep(self) -> Path | None:
+        """Give the file its name; None where nothing was rejected."""
+        if self._file is None:
+            return None
+        self._file.close()
+        self._temporary.rename(self.path)
+        return self.path
+
+    def drop(self) -> None:
+        """Leave nothing behind that was not kept."""
+        if self._file is not None:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
 
 
 def ingest(
@@ -49,26 +73,24 @@ def ingest(
 ) -> Receipt:
     """Read, validate and append; see `Workspace.ingest`."""
     reader = read_facts(source, limit=limit, default_source=source_name, default_author=author)
-    incoming = _Sorted(reader, [])
-    facts = list(incoming.facts())
-    receipt = log.ingest(
-        facts,
-        actor=actor,
-        reason=reason,
-        origin=Path(source).name if isinstance(source, str | Path) and str(source) != "-" else None,
-        origin_sha256=reader.sha256,
-        rejected=len(incoming.rejects),
-        converted=reader.converted,
-        reassert=reassert,
-        signer=signer,
-        dry_run=dry_run,
-    )
-    rejects_file = None
-    if incoming.rejects and not dry_run:
-        stamp = moment(utc_now()).replace(":", "").replace("-", "")
-        rejects_file = layout.rejects / f"{stamp}.jsonl"
-        rejects_file.parent.mkdir(exist_ok=True)
-        write_rejects(rejects_file, incoming.rejects)
+    rejects = _Rejects(layout)
+    try:
+        with log.prepare(rejects.sorted_out(reader.drafts())) as prepared:
+            receipt = log.ingest(
+                prepared,
+                actor=actor,
+                reason=reason,
+                origin=Path(source).name if isinstance(source, str | Path) and str(source) != "-" else None,
+                origin_sha256=reader.sha256,
+                rejected=rejects.count,
+                converted=reader.converted,
+                reassert=reassert,
+                signer=signer,
+                dry_run=dry_run,
+            )
+        rejects_file = None if dry_run else rejects.keep()
+    finally:
+        rejects.drop()
     return Receipt(
         accepted=receipt.accepted,
         duplicate=receipt.duplicate,

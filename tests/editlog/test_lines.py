@@ -12,7 +12,7 @@ import unicodedata
 import pytest
 
 from editlog.errors import LifelongError, UsageError
-from editlog.lines import MAX_RECORD, Code, JsonRecords, Record, Reject, write_rejects
+from editlog.lines import MAX_RECORD, Code, JsonRecords, Record, Reject
 
 
 def read(data: bytes, **options):
@@ -168,12 +168,8 @@ def test_standard_input(monkeypatch):
     assert values(JsonRecords("-")) == [{"a": 1}]
 
 
-def test_rejects_are_written_one_a_line(tmp_path):
-    path = tmp_path / "rejects.jsonl"
-    assert write_rejects(path, read(b'nonsense\n{"a": NaN}')) == 2
-    first, second = map(json.loads, path.read_text().splitlines())
+def test_a_reject_is_one_line_of_json():
+    first, second = (json.loads(reject.to_line()) for reject in read(b'nonsense\n{"a": NaN}'))
     assert (first["line"], first["code"], first["excerpt"]) == (1, "not-json", "nonsense")
     assert set(first) == {"line", "code", "reason", "sha256", "excerpt"}
     assert (second["line"], second["code"]) == (2, "not-finite")
-    assert write_rejects(path, []) == 0
-    assert path.read_text() == ""
