@@ -6,15 +6,12 @@ Each row of the table is one operation on the disk, with a failpoint before and 
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from faults import die, failing, points_passed
 
-from editlog import failpoints
 from editlog.errors import IntegrityError, LifelongError, UsageError
 from editlog.fact import Fact
 from editlog.store import EditLog
@@ -42,37 +39,6 @@ FAULTS = ["crash", *(pytest.param(fault, marks=pytest.mark.crash) for fault in (
 DISK_FAULTS = ["ENOSPC", pytest.param("EIO", marks=pytest.mark.crash)]
 
 FACTS = [Fact(prompt=f"Prompt number {n} is", target="one") for n in range(4)]
-
-
-def die(act: Callable[[], object], point: str) -> None:
-    """Act in a process of its own that ends at `point` as if killed: no clean-up, no flush, no farewell."""
-    child = os.fork()
-    if child == 0:
-        os.environ[failpoints.VARIABLE] = point
-        try:
-            act()
-        finally:
-            os._exit(0)  # acknowledged, or failed in another way: both are wrong here
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137, f"{point} was not passed"
-
-
-@contextmanager
-def failing(point: str, fault: str) -> Iterator[None]:
-    """The disk fails at `point` while the block runs."""
-    os.environ[failpoints.VARIABLE] = f"{point}={fault}"
-    try:
-        yield
-    finally:
-        del os.environ[failpoints.VARIABLE]
-
-
-def points_passed(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> set[str]:
-    """The names of all points that an act passes."""
-    passed: set[str] = set()
-    with monkeypatch.context() as patch:
-        patch.setattr(failpoints, "hit", passed.add)
-        act()
-    return passed
 
 
 def test_the_table_names_every_point(empty_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

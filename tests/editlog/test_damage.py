@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from test_crash import die
+from faults import die
 
 from editlog.errors import IntegrityError
 from editlog.fact import Fact

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from test_crash import die, failing, points_passed
+from faults import die, failing, points_passed
 
 from editlog.errors import IntegrityError, LifelongError, UsageError
 from editlog.fact import Fact

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_crash import die, failing, points_passed
+from faults import die, failing, points_passed
 
 from editlog import segments
 from editlog.errors import LifelongError
