@@ -22,10 +22,12 @@ from typing import IO, TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from editlog.errors import LifelongError, UsageError
+from editlog.errors import Busy, LifelongError, UsageError
+from editlog.fallback import Fallback
 from editlog.responses import RESPONSES, read_responses
-from editlog.session import in_memory, reading
+from editlog.session import in_memory
 from editlog.statement import checked, first_line
+from editlog.store import EditLog
 from editlog.views import NAMES, views
 
 if TYPE_CHECKING:
@@ -50,7 +52,10 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class Request:
-    """What the console is asked. `as_of` is a seq, `valid_at` RFC 3339; seconds, rows and bytes."""
+    """What the console is asked. `as_of` is a seq, `valid_at` RFC 3339; seconds, rows and bytes.
+
+    `directory` is the log's, `replica` that of its replica, for when it is busy; empty: there is none to turn to.
+    """
 
     directory: str
     sql: str
@@ -59,13 +64,17 @@ class Request:
     timeout: float
     rows: int
     memory: int
+    replica: str = ""
 
 
 def open_console(request: Request) -> DuckDBPyConnection:
     """A connection on which the views can be asked, and little else; raises what reading the log raises."""
     con = in_memory()
     directory = Path(request.directory)
-    with reading(directory, timeout=10.0) as (log, _):
+    reader = Fallback.open(directory, Path(request.replica)) if request.replica else EditLog(directory)
+    with reader.visit() as (log, position):
+        if position.seq < request.as_of:
+            raise Busy(f"the edit log in {directory} is busy and its replica stands at event {position.seq}: try again")
         log.complete()  # the check of HEAD has left a result open
         for name, columns in (("events", "*"), ("texts", "* EXCLUDE (secret, digest, probes)")):
             rows = log.sql(f"SELECT {columns} FROM {name} WHERE seq <= {request.as_of}").to_arrow_table()

@@ -34,26 +34,32 @@ _log = logging.getLogger("lifelong.replica")
 
 
 class Fallback(Reader):
-    """A log, and the replica in `directory` for when it is busy; raises Busy where that cannot be read either."""
+    """A log, and the replica in a folder for when it is busy; raises Busy where that cannot be read either."""
 
-    def __init__(self, log: EditLog, directory: Path, *, clock: Clock = utc_now) -> None:
-        self._log, self._directory, self._clock = log, directory, clock
-        self._replica: Replica | None = None
+    def __init__(self, log: EditLog, replica: Path, *, clock: Clock = utc_now) -> None:
+        self.directory, self.replica = log.directory, replica
+        self._log, self._clock = log, clock
+        self._opened: Replica | None = None
 
     @classmethod
-    def open(cls, log: Path, directory: Path) -> Fallback:
-        """Read the log in the folder `log`; where it has no replica yet, wait for it as a writer does.
+    def open(cls, directory: Path, replica: Path) -> Fallback:
+        """Read the log in `directory`; where it has no replica yet, wait for it as a writer does.
 
         What a crash has left is not repaired, for that takes a writer; a log of an older version is brought up to date.
         """
-        replicated = (directory / MANIFEST).exists()
-        return cls(EditLog(log, timeout=PATIENCE) if replicated else EditLog(log), directory)
+        replicated = (replica / MANIFEST).exists()
+        return cls(EditLog(directory, timeout=PATIENCE) if replicated else EditLog(directory), replica)
+
+    @property
+    def uses_replica(self) -> bool:
+        """Whether the log was busy, so that it is the replica that answers from then on."""
+        return self._opened is not None
 
     @contextmanager
     def visit(self) -> Iterator[tuple[DuckDBPyConnection, Head]]:
         """A visit to the log, or to the replica; see `Reader.visit`."""
         with ExitStack() as stack:
-            yield stack.enter_context(self._replica.visit()) if self._replica else self._enter(stack)
+            yield stack.enter_context(self._opened.visit()) if self._opened else self._enter(stack)
 
     def _enter(self, stack: ExitStack) -> tuple[DuckDBPyConnection, Head]:
         try:
@@ -61,13 +67,13 @@ class Fallback(Reader):
         except Busy:
             for _ in range(_ATTEMPTS):
                 try:
-                    replica = Replica.open(self._directory, clock=self._clock)
+                    replica = Replica.open(self.replica, clock=self._clock)
                     found = stack.enter_context(replica.visit())
                 except Busy:  # made anew between the two lines: open the new one
                     continue
                 except LifelongError:
                     break
-                self._replica = replica
+                self._opened = replica
                 _say(replica, self._clock)
                 return found
             raise

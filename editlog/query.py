@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from editlog.console import Request, encode_request
 from editlog.errors import EXIT_CODES, LifelongError
+from editlog.fallback import Fallback
 from editlog.inquiry import plain
 from editlog.position import AsOf
 from editlog.store import EditLog
@@ -55,7 +56,7 @@ class QueryResult:
 
 
 def query(
-    log: EditLog,
+    log: EditLog | Fallback,
     sql: str,
     *,
     as_of: AsOf | None = None,
@@ -79,6 +80,7 @@ def query(
         timeout=timeout,
         rows=rows,
         memory=memory,
+        replica=str(log.replica.absolute()) if isinstance(log, Fallback) else "",
     )
     # -P: no module is taken from the current directory; what this process found its own packages by goes first.
     packages = os.pathsep.join(filter(None, (str(_PACKAGES), os.environ.get("PYTHONPATH"))))

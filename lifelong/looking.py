@@ -18,9 +18,9 @@ from lifelong.results import Answer, Blame, ExpertHeld, ExpertRow, RouteExplanat
 
 if TYPE_CHECKING:
     from editlog.diff import LogDiff
+    from editlog.fallback import Fallback
     from editlog.position import AsOf
     from editlog.query import QueryResult
-    from editlog.reader import Reader
     from editlog.store import EditLog
     from lifelong.base import Base
     from lifelong.evaluation.metrics import Metrics
@@ -43,7 +43,7 @@ class Looking(ABC):
 
     @property
     @abstractmethod
-    def reader(self) -> Reader:
+    def reader(self) -> Fallback:
         """The edit log, to ask: or its replica, where a writer holds it for long."""
 
     @abstractmethod
@@ -188,7 +188,7 @@ class Looking(ABC):
         """What changed between two positions of the log, the answers included; see `editlog.diff.diff`."""
         from editlog.diff import diff
 
-        return diff(self.log, first, last, valid_at=valid_at)
+        return diff(self.reader, first, last, valid_at=valid_at)
 
     def query(
         self, sql: str, *, as_of: AsOf | None = None, valid_at: datetime | None = None, rows: int = 10_000
@@ -196,4 +196,4 @@ class Looking(ABC):
         """Answer one SELECT over the views of docs/QUERIES.md, in a sandbox; see `editlog.query.query`."""
         from editlog.query import query
 
-        return query(self.log, sql, as_of=as_of, valid_at=valid_at, rows=rows)
+        return query(self.reader, sql, as_of=as_of, valid_at=valid_at, rows=rows)

@@ -32,7 +32,7 @@ from lifelong.results import (
 )
 
 if TYPE_CHECKING:
-    from editlog.reader import Reader
+    from editlog.fallback import Fallback
     from editlog.store import EditLog
     from editlog.witness import Witness
     from lifelong.base import Base
@@ -121,7 +121,7 @@ class Workspace(Looking):
         return EditLog.open(self.layout.log, witness=self.witness, replica=self.layout.replica)
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> Fallback:
         """The edit log, to ask: where a writer holds it for long, its replica, and stderr says so."""
         from editlog.fallback import Fallback
 

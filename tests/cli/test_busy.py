@@ -16,7 +16,7 @@ from editlog.store import EditLog
 from lifelong.layout import Layout
 from lifelong.workspace import Workspace
 
-READS = ["log list", "log show 3", "fact show f4", "fact history f4", "status", "plan", "blame"]
+READS = ["log query", "log list", "log show 3", "fact show f4", "fact history f4", "status", "plan", "blame"]
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,8 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def words(command: str, edited: dict[str, str]) -> list[str]:
-    return [command, edited["prompt"]] if command == "blame" else command.split()
+    last = {"blame": [edited["prompt"]], "log query": ["FROM facts ORDER BY seq"]}
+    return [*command.split(), *last.get(command, [])]
 
 
 @pytest.mark.parametrize("command", READS)

@@ -85,7 +85,7 @@ def look(reader: Reader, floor: int) -> bool:
     retracted = {event.body["fact"] for event in events if event.kind == "fact.retracted"}
     if {fact.seq for fact in facts if fact.retracted_by} != retracted:
         raise AssertionError(f"half a retraction at event {seq}")
-    return isinstance(reader, Replica) or getattr(reader, "_replica", None) is not None
+    return isinstance(reader, Replica) or (isinstance(reader, Fallback) and reader.uses_replica)
 
 
 def of_the_replica(directory: Path) -> Reader:
