@@ -110,7 +110,6 @@ def state(home: Path) -> dict[str, Any]:
         "facts": sorted((one.fact.prompt, one.status, one.expert or "") for one in workspace.log.facts()),
         "served": sorted((one.fact.prompt, one.expert or "") for one in snapshot.facts),
         "missing": {one.expert for one in snapshot.facts if one.expert} - held,
-        <= {each for pack in packs for each in pack.hashes},
         "behind": workspace.status().snapshot_behind,
     }
 
