@@ -236,6 +236,7 @@ class _Rebuild:
         durable.sync_directory(folder.parent, point="evidence")
 
     def _put_in_place(self, fresh: Head) -> None:
+        durable.sync_directory(self._fresh.parent, point="recover.inside")
         length.withdraw(self._directory)
         head.announce(self._directory, fresh)
         durable.rename(self._fresh, self._directory / session.DATABASE, point="recover")

@@ -27,7 +27,6 @@ from editlog.texts import naive
 
 _ROWS = 50_000
 _MADE_ANEW = frozenset({"guard", "migrations", "writer"})
-_SCRATCH = "redact"
 
 
 def same_content(con: DuckDBPyConnection, as_of: int, seqs: Collection[int]) -> list[LoggedFact]:
@@ -57,31 +56,32 @@ def rewrite(directory: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: 
     HEAD says or a guard was dropped: what a tamperer left behind is evidence, and must not be written anew.
     """
     database = directory / session.DATABASE
+    # In the log's own directory: the sync of its names before the rename is over this one as well.
+    fresh_file = directory / f"{session.DATABASE}.new"
     with durable.told(database):
         session.heal(directory)
         _fold_wal(directory)
-        clear_leftovers(directory)
-        scratch = durable.temporary_beside(directory / _SCRATCH)
-        scratch.mkdir()
+        _clear(directory)
         try:
-            before, fresh = _written(directory, scratch / session.DATABASE, seqs, more, stamp)
-            durable.sync(scratch / session.DATABASE, point="redact")
+            before, fresh = _written(directory, fresh_file, seqs, more, stamp)
+            durable.sync(fresh_file, point="redact")
             session.fence(directory, before, held)
             length.withdraw(directory)
             head.announce(directory, fresh)
-            durable.rename(scratch / session.DATABASE, database, point="redact")
+            durable.rename(fresh_file, database, point="redact")
             head.promote(directory)
             length.note(directory, database, fresh.seq)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _clear(directory)
     return fresh
 
 
-def clear_leftovers(directory: Path) -> None:
+def _clear(directory: Path) -> None:
     """Remove what a redaction or a recovery that was killed has left half written."""
-    for name in (_SCRATCH, "recover"):
-        for leftover in directory.glob(f".{name}.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+    for half in directory.glob(f"{session.DATABASE}.new*"):
+        half.unlink()
+    for scratch in directory.glob(".recover.*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _fold_wal(directory: Path) -> None:
