@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editlog import durable
 from editlog.canonical import canonical_json
 from editlog.errors import LifelongError, UsageError
 
@@ -59,10 +60,11 @@ class SigningKey:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise UsageError(f"{path} exists already: choose another name, a key is never overwritten") from None
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        with open(descriptor, "wb") as file, durable.operation("key.write", path):  # noqa: PTH123 - no path
             file.write(pem)
             file.flush()
             os.fsync(file.fileno())
+        durable.sync_directory(path.parent, point="key")
         return cls(_public_of(private), private)
 
     def sign(self, statement: Mapping[str, Any]) -> str:

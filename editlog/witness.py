@@ -164,9 +164,10 @@ def _append(path: Path, line: bytes) -> None:
         end = file.seek(0, os.SEEK_END)
         if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
             line = b"\n" + line
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+        with durable.operation("witness.append", path):
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
     if fresh:
         durable.sync_directory(path.parent, point="witness")
 
