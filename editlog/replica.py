@@ -198,20 +198,22 @@ class Replica(Reader):
     def connect(self) -> DuckDBPyConnection:
         """A database in memory with `events` and `texts` as the log has them; it reaches no file but the segments.
 
-        Large segments are views on their files, which are never superseded; everything else is loaded.
+        Large segments are views on their files, which are never superseded; everything else is loaded. The newest
+        come first: who wants the latest events then reads little else.
         """
-        large = [segment for segment in self.manifest.segments if segment.span.is_large]
-        rest = [segment for segment in self.manifest.segments if not segment.span.is_large]
+        newest_first = self.manifest.segments[::-1]
+        large = [segment for segment in newest_first if segment.span.is_large]
+        rest = [segment for segment in newest_first if not segment.span.is_large]
         paths = [[self.directory / segment.parts[table].name for segment in large] for table in range(len(TABLES))]
         con = session.in_memory([path for of_table in paths for path in of_table])
         for table, (name, of_table) in enumerate(zip(TABLES, paths, strict=True)):
             sources = []
-            if of_table:
-                files = ", ".join(session.literal(str(path)) for path in of_table)
-                sources.append(f"SELECT * FROM read_parquet([{files}], hive_partitioning = false)")
             if rest:
                 self._load(con, f"recent_{name}", [segment.parts[table] for segment in rest])
                 sources.append(f"SELECT * FROM recent_{name}")
+            if of_table:
+                files = ", ".join(session.literal(str(path)) for path in of_table)
+                sources.append(f"SELECT * FROM read_parquet([{files}], hive_partitioning = false)")
             con.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(sources)}")
         return con
 
