@@ -82,7 +82,8 @@ def within(tree: ast.AST, names: set[str]) -> set[int]:
         id(node)
         for block in ast.walk(tree)
         if isinstance(block, ast.With) and names & {name for item in block.items for _, name, _ in _called(item)}
-        for node in ast.walk(block)
+        for statement in block.body
+        for node in ast.walk(statement)
     }
 
 
