@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from editlog import durable
 from editlog.canonical import canonical_json
-from editlog.errors import IntegrityError
+from editlog.errors import IntegrityError, LifelongError, UsageError
 from editlog.events import moment
 
 RESPONSES = "responses"
@@ -64,12 +64,28 @@ class Response:
 
 
 def append_responses(directory: Path, responses: Sequence[Response]) -> None:
-    """Append answers that are about to be given; returns once they are durable, and raises where they are not."""
+    """Append answers that are about to be given; returns once they are durable.
+
+    Raises UsageError for names and texts that JSON cannot hold, LifelongError where the disk does not take them.
+    """
     if not responses:
         return
-    durable.make_directory(directory)
-    lines = b"".join(canonical_json(_plain(response)) + b"\n" for response in responses)
+    try:
+        lines = b"".join(canonical_json(_plain(response)) + b"\n" for response in responses)
+    except ValueError as error:
+        raise UsageError(f"the response log cannot hold this: {error}") from error
     path = directory / f"responses-{responses[0].recorded_at.astimezone(UTC):%Y-%m-%d}.jsonl"
+    try:
+        _append(directory, path, lines)
+    except OSError as error:
+        raise LifelongError(
+            f"no answer is given, for the response log {path} cannot be written ({error.strerror}): see to that, or set"
+            " response_log = false in lifelong.toml"
+        ) from error
+
+
+def _append(directory: Path, path: Path, lines: bytes) -> None:
+    durable.make_directory(directory)
     with _alone(directory), durable.told(path):
         fresh = not path.exists()
         with path.open("a+b") as file:
@@ -131,7 +147,7 @@ def _lines(path: Path) -> Iterator[bytes]:
             if line and not isinstance(json.loads(line), dict):
                 raise ValueError("it is no object")
         except ValueError as error:
-            if line.startswith(b'{"answer":') and not line.endswith(b"}"):
+            if line.startswith(b'{"answer":') and not line.endswith((b"null}", b'Z"}')):
                 continue  # cut short by a crash, never acknowledged
             raise IntegrityError(f"{path}, line {number} is not what was written ({error}): keep the file") from error
         if line:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from editlog.errors import UsageError
+from editlog.responses import RESPONSES, Response, append_responses
+from editlog.store import utc_now
 from lifelong.anchors.gate import Decision
 from lifelong.experts.bank import MISS
+from lifelong.layout import Layout
 from lifelong.model import EditedModel
 from lifelong.results import Answer
 
@@ -43,16 +47,57 @@ def ask(
 
 
 def stream(
-    model: EditedModel, prompt: str, *, edits: bool, valid_at: datetime | None, max_new_tokens: int, **generate: Any
+    model: EditedModel,
+    prompt: str,
+    *,
+    edits: bool,
+    valid_at: datetime | None,
+    max_new_tokens: int,
+    told: Callable[[Answer], None],
+    **generate: Any,
 ) -> Iterator[str]:
-    """The pieces of one answer; see `Workspace.stream`."""
-    route = model.route([prompt], at=valid_at)[0] if edits else MISS
-    begun = False
-    for piece in model.stream(prompt, route=route, max_new_tokens=max_new_tokens, **generate):
-        shown = piece if begun else piece.lstrip()  # white space before the first word is not part of an answer
-        begun = begun or bool(shown)
-        if shown:
-            yield shown
+    """The pieces of one answer; see `Workspace.stream`. `told` gets what was given of it, however it ends."""
+    decision = model.decide([prompt], at=valid_at)[0] if edits else None
+    route = MISS if decision is None else model.routes_of([decision])[0]
+    said: list[str] = []
+    try:
+        for piece in model.stream(prompt, route=route, max_new_tokens=max_new_tokens, **generate):
+            shown = piece if said else piece.lstrip()  # white space before the first word is not part of an answer
+            if shown:
+                said.append(shown)
+                yield shown
+    finally:
+        told(_answer(model, prompt, "".join(said), decision, base=None, as_of=None))
+
+
+def record(
+    layout: Layout,
+    answers: Sequence[Answer],
+    snapshot: str,
+    *,
+    user: str | None,
+    request_id: str | None,
+    valid_at: datetime | None,
+) -> None:
+    """Tell the response log of answers, all under one request; returns once that is durable."""
+    now, request = utc_now(), request_id or secrets.token_hex(8)
+    responses = [
+        Response(
+            recorded_at=now,
+            request_id=request,
+            told_to=user,
+            prompt=answer.prompt,
+            answer=answer.text,
+            fact=answer.fact,
+            expert=answer.expert,
+            similarity=answer.similarity,
+            threshold=answer.threshold,
+            snapshot=snapshot,
+            valid_at=valid_at,
+        )
+        for answer in answers
+    ]
+    append_responses(layout.log / RESPONSES, responses)
 
 
 def _answer(

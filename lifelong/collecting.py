@@ -19,7 +19,7 @@ from editlog.events import Entry, moment
 from editlog.store import EditLog
 from lifelong.files import temporary_beside
 from lifelong.layout import Layout, pack_path
-from lifelong.publishing import serving_state
+from lifelong.publishing import packs_by_expert, serving_state
 from lifelong.results import Collected
 from lifelong.snapshot import Manifest, kept_manifests, published_id
 from policies.retention import Retention, Served, let_go, runs_to_let_go
@@ -91,9 +91,7 @@ def _unused_packs(layout: Layout, log: EditLog, kept: list[Manifest]) -> list[st
     """Packs that no kept snapshot names, and that no unretracted fact would need if newer ones were taken back."""
     needed = {name for manifest in kept for name in manifest.packs} | set(serving_state(log).packs)
     standing = {fact.expert for fact in log.facts() if fact.expert and fact.retracted_by is None}
-    for event in log.events(kinds=["facts.applied"]):
-        if any(item["expert"] in standing for item in event.body["facts"]):
-            needed.add(event.body["pack"])
+    needed |= {pack for expert, pack in packs_by_expert(log).items() if expert in standing and pack}
     stems = sorted(path.stem for path in layout.experts.glob("*.safetensors"))
     return [stem for stem in stems if _PACK.fullmatch(stem) and stem not in needed]
 

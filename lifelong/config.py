@@ -38,7 +38,8 @@ class Config(BaseModel):
     `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
     `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
-    `[retention]` says what `gc` keeps (policies/retention.py).
+    `response_log` records every answer with whom it was told to (docs/QUERIES.md). `[retention]` says what `gc` keeps
+    (policies/retention.py).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +54,7 @@ class Config(BaseModel):
     require_signature: bool = False
     require_approval: bool = False
     trusted_keys: dict[str, TrustedKey] = {}
+    response_log: bool = False
     retention: Retention = Retention()
     overrides: dict[str, Any] = {}
 

@@ -94,18 +94,22 @@ class Looking(ABC):
         as_of: AsOf | None = None,
         valid_at: datetime | None = None,
         max_new_tokens: int = 32,
+        user: str | None = None,
+        request_id: str | None = None,
         **generate: Any,
     ) -> list[Answer]:
         """Answer prompts, mixed hits and misses in one batch; `generate` goes to transformers' `generate`.
 
         `as_of` answers with the experts, anchors, encoder and thresholds that were served then; raises UsageError
-        where they are no longer kept. `why` adds what the base says.
+        where they are no longer kept. `why` adds what the base says. With `response_log` in the configuration the
+        answers are recorded before they are returned, as told to `user` under `request_id` (None: a random one);
+        raises LifelongError, and gives no answer, where they cannot be.
         """
-        from lifelong.asking import ask
+        from lifelong.asking import ask, record
 
         asked = [prompts] if isinstance(prompts, str) else list(prompts)
         served = self._served(as_of)
-        return ask(
+        answers = ask(
             self._model_of(served.snapshot),
             asked,
             edits=edits,
@@ -115,6 +119,10 @@ class Looking(ABC):
             max_new_tokens=max_new_tokens,
             **generate,
         )
+        if self.config.response_log:
+            moment = valid_at or served.at
+            record(self.layout, answers, served.snapshot, user=user, request_id=request_id, valid_at=moment)
+        return answers
 
     def stream(
         self,
@@ -124,14 +132,21 @@ class Looking(ABC):
         as_of: AsOf | None = None,
         valid_at: datetime | None = None,
         max_new_tokens: int = 32,
+        user: str | None = None,
+        request_id: str | None = None,
         **generate: Any,
     ) -> Iterator[str]:
-        """The pieces of one answer as they are generated."""
-        from lifelong.asking import stream
+        """The pieces of one answer as they are generated; the response log is told of it when it ends."""
+        from lifelong.asking import record, stream
 
         served = self._served(as_of)
         model, moment = self._model_of(served.snapshot), valid_at or served.at
-        return stream(model, prompt, edits=edits, valid_at=moment, max_new_tokens=max_new_tokens, **generate)
+
+        def told(answer: Answer) -> None:
+            if self.config.response_log:
+                record(self.layout, [answer], served.snapshot, user=user, request_id=request_id, valid_at=moment)
+
+        return stream(model, prompt, edits=edits, valid_at=moment, max_new_tokens=max_new_tokens, told=told, **generate)
 
     def evaluate(self, path: str | Path, *, limit: int | None = None, progress: Progress | None = None) -> Metrics:
         """Measure the served model on the records of a file and their probes; nothing is learned from them."""

@@ -14,7 +14,6 @@ from editlog.happening import Happening
 from editlog.inquiry import inquire
 from editlog.position import AsOf
 from editlog.reader import Reader
-from editlog.reader import Reader
 from lifelong import past
 from lifelong.anchors.gate import Decision, Gate
 from lifelong.layout import Layout, pack_path

@@ -46,8 +46,8 @@ LAYERS = (
     {"base", "config", "files", "layout", "results", "sites"},
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
-    {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past", "planning"}
-    | {"publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust", "undo"},
+    {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past"}
+    | {"planning", "publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust", "undo"},
     {"checkup", "looking", "workspace"},
     {"cli"},
 )

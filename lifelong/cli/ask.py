@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @click.option(
     "--max-new-tokens", type=click.IntRange(min=1), default=32, show_default=True, help="Stop after N tokens."
 )
+@click.option("--user", help="Whom the answer is told to, for the response log.")
+@click.option("--request-id", help="Under which request, for the response log [default: a random one].")
 @click.option("--stream", is_flag=True, help="Print the answer to one prompt as it is generated.")
 @at_options
 @reads
@@ -32,6 +34,8 @@ def ask(
     edits: bool,
     why: bool,
     max_new_tokens: int,
+    user: str | None,
+    request_id: str | None,
     stream: bool,
     as_of: str | None,
     valid_at: datetime | None,
@@ -56,7 +60,13 @@ def ask(
         if len(asked) != 1 or why or as_json:
             raise click.UsageError("--stream prints one plain answer: one prompt, no --why, no --json.")
         for piece in opened.stream(
-            asked[0], edits=edits, as_of=as_of, valid_at=valid_at, max_new_tokens=max_new_tokens
+            asked[0],
+            edits=edits,
+            as_of=as_of,
+            valid_at=valid_at,
+            max_new_tokens=max_new_tokens,
+            user=user,
+            request_id=request_id,
         ):
             click.echo(piece, nl=False)
         click.echo()
@@ -68,6 +78,8 @@ def ask(
         as_of=as_of,
         valid_at=valid_at,
         max_new_tokens=max_new_tokens,
+        user=user,
+        request_id=request_id,
     )
     if as_of is not None and answers:
         click.echo(f"As of event {answers[0].as_of}, with what was served then.", err=True)
