@@ -47,7 +47,8 @@ LAYERS = (
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
     {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past"}
-    | {"planning", "publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust", "undo"},
+    | {"planning", "publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust"}
+    | {"undo"},
     {"checkup", "looking", "workspace"},
     {"cli"},
 )
