@@ -30,7 +30,7 @@ from editlog.history import retracted_in
 from editlog.session import Writer
 from editlog.texts import WORDS, naive
 
-CHUNK = 32 * 1024
+CHUNK = 16 * 1024
 SPOOLED = 32 * 2**20
 
 NONE = 0  # no event has this number
@@ -193,9 +193,9 @@ def run(
 
 
 class _Accepted(NamedTuple):
-    """What the events of accepted facts will say: raw commitments, and older facts by seq, NONE where there is none."""
+    """What the events of accepted facts will say: raw commitments, one behind another, and older facts, or NONE."""
 
-    commitments: pa.Array
+    commitments: bytes
     supersedes: array[int]
     reasserts: array[int]
 
@@ -243,7 +243,8 @@ class _Ingest:
         if kept:
             self.counts["accepted"] += len(kept)
             accepted = table if len(kept) == len(table) else table.take(pa.array(kept))
-            self._accepted.append(_Accepted(accepted["commitment"].combine_chunks(), supersedes, reasserts))
+            commitments = b"".join(accepted["commitment"].to_pylist())  # a column would keep its whole table alive
+            self._accepted.append(_Accepted(commitments, supersedes, reasserts))
             self._store(accepted, first)
 
     def finish(self, stamp: Stamp, batch: dict[str, Any]) -> None:
@@ -277,9 +278,11 @@ class _Ingest:
         """Append a fact.put event for each: `Writer.append` for one kind and many rows."""
         writer, (before, after) = self._writer, envelope("fact.put", stamp)
         seq, tail, bodies, hashes = writer.seq, writer.tail, [], []
-        for commitment, supersedes, reasserts in zip(accepted.commitments.to_pylist(), *accepted[1:], strict=True):
+        raw, before_it = accepted.commitments, f'{{"batch":{self.batch},"commitment":"{COMMITMENT_TAG}'
+        starts = range(0, len(raw), KEY_BYTES)
+        for start, supersedes, reasserts in zip(starts, accepted.supersedes, accepted.reasserts, strict=True):
             body = (
-                f'{{"batch":{self.batch},"commitment":"{COMMITMENT_TAG}{commitment.hex()}",'
+                f'{before_it}{raw[start : start + KEY_BYTES].hex()}",'
                 f'"reasserts":{reasserts or "null"},"supersedes":{supersedes or "null"}}}'
             )
             seq += 1
