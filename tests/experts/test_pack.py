@@ -70,7 +70,7 @@ def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
     path = pack_path(tmp_path, name)
     sound = path.read_bytes()
     random = Random(1)
-    for place in {0, 7, 8, len(sound) - 1, *random.sample(range(len(sound)), 60)}:
+    for place in {0, 7, 8, len(sound) - 1, *random.sample(range(len(sound)), 300)}:
         damaged = bytearray(sound)
         damaged[place] ^= 1 << random.randrange(8)
         path.write_bytes(damaged)
@@ -78,13 +78,14 @@ def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
             read_pack(tmp_path, name)
 
 
-@pytest.mark.parametrize("cut", [0, 1, 7, 100])
-def test_a_cut_or_lengthened_file_is_refused(tmp_path: Path, cut: int) -> None:
-    name = write_pack(tmp_path, experts(1))
+def test_a_cut_or_lengthened_file_is_refused(tmp_path: Path) -> None:
+    name = write_pack(tmp_path, experts(3))
     path = pack_path(tmp_path, name)
-    path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(IntegrityError):
-        read_pack(tmp_path, name)
+    sound = path.read_bytes()
+    for wrong in (*(sound[:cut] for cut in range(0, len(sound), len(sound) // 50)), sound + b"\0", sound + sound):
+        path.write_bytes(wrong)
+        with pytest.raises(IntegrityError, match=r"damaged.*backup"):
+            read_pack(tmp_path, name)
 
 
 def test_a_missing_pack_says_what_to_do(tmp_path: Path) -> None:
