@@ -17,7 +17,8 @@ from random import Random
 
 import pytest
 
-from editlog.fact import Fact
+from editlog.canonical import canonical_json, untag
+from editlog.draft import Draft, draft_of, seal
 from editlog.formats import read_facts
 from editlog.lines import Code, Reject
 from editlog.store import EditLog
@@ -132,17 +133,29 @@ def read_all(data: io.BufferedIOBase, log: EditLog) -> tuple[int, list[Reject]]:
     rejects: list[Reject] = []
     good = 0
 
-    def facts() -> Iterator[Fact]:
+    def drafts() -> Iterator[Draft]:
         nonlocal good
-        for item in read_facts(data):
+        for item in read_facts(data).drafts():
             if isinstance(item, Reject):
                 rejects.append(item)
             else:
                 good += 1
                 yield item
 
-    log.ingest(facts(), actor="ada")
+    log.ingest(drafts(), actor="ada")
     return good, rejects
+
+
+def read_alike(data: bytes) -> None:
+    """The short way that `ingest` takes with plain records ends where the long one does, on every line."""
+    for fact, draft in zip(read_facts(io.BytesIO(data)), read_facts(io.BytesIO(data)).drafts(), strict=True):
+        if isinstance(fact, Reject) or isinstance(draft, Reject):
+            assert fact == draft
+        else:
+            sealed = seal(draft.record)
+            assert draft == draft_of(fact)
+            assert (sealed.digest, sealed.key) == (untag(fact.digest), fact.key)
+            assert sealed.canonical == canonical_json(fact.record())
 
 
 def check(lines: list[int], good: int, rejects: list[Reject], log: EditLog) -> Counter[Code]:
@@ -162,6 +175,7 @@ def not_blank(lines: Iterator[bytes]) -> list[int]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_1500_mutated_lines(log: EditLog, seed: int) -> None:
     data = b"".join(fuzzed(seed, 1500, huge=1 if seed == 1 else 0))
+    read_alike(data)
     good, rejects = read_all(io.BytesIO(data), log)
     codes = check(not_blank(iter(data.split(b"\n"))), good, rejects, log)
     assert good > 100
@@ -186,6 +200,14 @@ print(good, len(rejects), (peak - idle) // 1024)
 with open({data!r}, "rb") as data:
     print(dict(test_fuzz.check(test_fuzz.not_blank(data), good, rejects, log)))
 """
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1800)
+def test_100000_mutated_lines_are_read_alike_both_ways() -> None:
+    for seed in range(10, 30):
+        read_alike(b"".join(fuzzed(seed, 5000)))
+    print("100,000 lines: read alike with and without building a Fact")
 
 
 @pytest.mark.crash
