@@ -78,10 +78,18 @@ def call(home: Path, *words: str) -> tuple[int, str]:
     return done.exit_code, done.stdout + done.stderr
 
 
-@pytest.fixture
-def littered(published: Workspace, facts: Records, write_facts: Writer) -> Workspace:
+@pytest.fixture(scope="module")
+def littered_home(published_home: Path, facts: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace in which the words lie wherever they may: rejects, reports, exports, answers, older snapshots."""
-    home = published.home
+    folder = tmp_path_factory.mktemp("littered")
+    home = shutil.copytree(published_home, folder / "home")
+    published = lifelong.open(home)
+
+    def write_facts(records: list[dict[str, Any]], name: str = "facts.jsonl") -> Path:
+        path = folder / name
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return path
+
     published.ingest(write_facts([{**facts[0], "id": "again", "source": "elsewhere"}]), actor="bob")
     published.run(actor="night")
     published.ingest(write_facts([{"prompt": 1, "note": f"{GONE['prompt']} {GONE['target']}"}], "bad.jsonl"), actor="a")
@@ -98,7 +106,13 @@ def littered(published: Workspace, facts: Records, write_facts: Writer) -> Works
     evidence.mkdir(parents=True)
     shutil.copy(home / "log" / "edits.duckdb", evidence)
     published.retract(["f4"], actor="ada", reason="a test")
-    return lifelong.open(home)
+    return home
+
+
+@pytest.fixture
+def littered(littered_home: Path, tmp_path: Path) -> Workspace:
+    """A copy of it to change."""
+    return lifelong.open(shutil.copytree(littered_home, tmp_path / "littered"))
 
 
 def test_nothing_here_holds_its_words_and_the_base_answers(littered: Workspace, facts: Records) -> None:
