@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from editlog.errors import LifelongError
+from editlog.errors import LifelongError, UsageError
+from editlog.replica import Replica
 from editlog.store import utc_now
+from lifelong.anchors.locality import Kept
+from lifelong.evaluation.probes import collect
 from lifelong.experts.pack import read_pack
 from lifelong.publishing import is_behind, serving_state
 from lifelong.results import Check
@@ -15,6 +18,7 @@ from lifelong.snapshot import current_id, read_snapshot
 from lifelong.trust import witness_lag
 
 if TYPE_CHECKING:
+    from lifelong.model import EditedModel
     from lifelong.workspace import Workspace
 
 
@@ -26,11 +30,13 @@ def checkup(workspace: Workspace) -> list[Check]:
     """Run every check, each on its own: one that fails does not hide the next."""
     checks: list[tuple[str, Callable[[Workspace], str]]] = [
         ("log", _log),
+        ("replica", _replica),
         ("witness", _witness),
         ("snapshot", _snapshot),
         ("packs", _packs),
         ("base", _base),
         ("gate", _gate),
+        ("locality", _locality),
     ]
     return [_run(name, check, workspace) for name, check in checks]
 
@@ -47,6 +53,17 @@ def _log(workspace: Workspace) -> str:
     if findings:
         raise _Wrong(f"{len(findings)} findings, the first: {findings[0]}")
     return f"{workspace.log.head().seq} events, every hash and commitment re-derived, HEAD agrees"
+
+
+def _replica(workspace: Workspace) -> str:
+    try:
+        replica = Replica.open(workspace.layout.replica, verify=True)
+    except UsageError:
+        return "there is none yet; the next command that writes to the log makes one"
+    behind = workspace.log.head().seq - replica.manifest.seq
+    if behind:
+        raise _Wrong(f"{behind} events behind; the next command that writes to the log brings it up")
+    return f"every segment is what was written, at event {replica.manifest.seq}"
 
 
 def _witness(workspace: Workspace) -> str:
@@ -94,3 +111,34 @@ def _gate(workspace: Workspace) -> str:
     if lost:
         raise _Wrong(f"{len(lost)} of {len(served)} facts are not reached by their own prompt, such as {lost[0]}")
     return f"each of {len(served)} facts is reached by its own prompt, {len(model.gate)} anchors"
+
+
+def _locality(workspace: Workspace) -> str:
+    """The promise of the recipe's locality budget, on prompts made of the log and on its recorded locality probes."""
+    model = workspace.edited_model()
+    tallies = [*model.gate.kept(), *_on_recorded_probes(workspace, model)]
+    detail = "; ".join(
+        f"{tally.kind}: {tally.false_hits} false hits in {tally.probes} probes, {tally.promised:.1%} promised"
+        for tally in tallies
+    )
+    if any(tally.broken for tally in tallies):
+        raise _Wrong(
+            f"the gate lets more through than is promised ({detail}); list what it should leave alone as near_misses,"
+            " or lower the recipe's locality_budget, then `lifelong rebuild`"
+        )
+    return detail
+
+
+def _on_recorded_probes(workspace: Workspace, model: EditedModel) -> list[Kept]:
+    """The locality probes that the log's facts came with; those that an edit governs have no say."""
+    served = {served.seq: served.fact for served in model.facts.values() if not served.negative}
+    probes = workspace.log.probes_of(served)
+    found = collect(fact.model_copy(update={"probes": probes[seq]}) for seq, fact in served.items() if seq in probes)
+    budget = model.gate.budget
+    near = [item.prompt for kind in ("same_subject", "same_relation") for item in found.locality[kind]]
+    unrelated = [item.prompt for item in found.locality["unrelated"]]
+    return [
+        Kept(f"recorded, {kind}", rate, len(prompts), sum(d.fact is not None for d in model.gate.route(prompts)))
+        for kind, rate, prompts in (("near", budget.near, near), ("unrelated", budget.unrelated, unrelated))
+        if prompts
+    ]

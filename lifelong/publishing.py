@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from editlog.errors import IntegrityError
 from editlog.reader import Reader
 from editlog.store import EditLog
-from lifelong.anchors.encoder import default_encoder
+from lifelong.anchors.encoders import encoder_named
 from lifelong.anchors.gate import Gate, LocalityBudget
 from lifelong.serving import Served, served_facts
 from lifelong.snapshot import current_id, read_manifest, scoped, serve, write_snapshot
@@ -80,7 +80,7 @@ def packs_by_expert(log: Reader) -> dict[str, str]:
 def build_gate(facts: Sequence[Served], recipe: Recipe) -> Gate:
     """The gate over these facts, calibrated to the recipe's locality budget."""
     budget = LocalityBudget(unrelated=recipe.locality_budget.unrelated, near=recipe.locality_budget.near)
-    return Gate.build(scoped(facts), encoder=default_encoder(), budget=budget)
+    return Gate.build(scoped(facts), encoder=encoder_named(recipe.routing.encoder), budget=budget)
 
 
 def write_state(snapshots: Path, state: ServingState, gate: Gate) -> str:
@@ -91,7 +91,7 @@ def write_state(snapshots: Path, state: ServingState, gate: Gate) -> str:
         gate=gate,
         log=state.position,
         base=state.base,
-        encoder=default_encoder().fingerprint,
+        encoder=gate.encoder.fingerprint,
         packs=state.packs,
     )
 

@@ -3,11 +3,13 @@
 Split conformal prediction: when a new out-of-scope prompt is exchangeable with the `n` negatives whose
 scores are given, at most `rate` of such prompts score at or above the threshold, in expectation over the
 draw of the negatives. Few negatives cannot promise a small rate, so the log's own are pooled with a shipped
-prior, whose weight is fixed: the more the log has to say, the less the prior counts.
+prior of fixed weight. A log's own negatives are made by rule and may be easier than what people ask, so the
+threshold never falls below the prior's: what a log has to say can only make it stricter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +44,11 @@ class Tail:
         if self.count < len(self.top) or list(self.top) != sorted(self.top, reverse=True):
             raise ValueError("a tail holds its largest scores in falling order, and no more of them than were counted")
 
+    def reached_by(self, rate: float) -> float:
+        """The threshold that a share `rate` of the sample and one more passes; minus infinity where fewer are known."""
+        place = int(rate * (self.count + 1))
+        return float(np.nextafter(self.top[place], np.inf)) if place < len(self.top) else -np.inf
+
 
 NO_PRIOR = Tail(0, ())
 
@@ -55,6 +62,7 @@ def calibrate(negatives: Sequence[float] | NDArray[np.floating], rate: float, pr
     own = np.nan_to_num(np.asarray(negatives, dtype=np.float64), nan=np.inf)
     prior_mass = PRIOR_WEIGHT / rate if prior.count else 0.0
     scores = np.concatenate([own, np.asarray(prior.top, dtype=np.float64)])
+    floor = prior.reached_by(rate) if prior.count else -np.inf
     each_prior = prior_mass / prior.count if prior.count else 0.0
     weights = np.concatenate([np.ones(len(own)), np.full(len(prior.top), each_prior)])
     allowed = rate * (len(own) + prior_mass + 1.0) - 1.0  # the new prompt itself may be the worst of all
@@ -64,5 +72,20 @@ def calibrate(negatives: Sequence[float] | NDArray[np.floating], rate: float, pr
     passed = np.cumsum(weights[order])
     first_refused = int(np.searchsorted(passed, allowed * (1.0 + 1e-9), side="right"))
     if first_refused == len(scores):  # every score known may pass: stop below the last one that is known
-        return float(scores[order[-1]]) if len(scores) else float("inf")
-    return float(np.nextafter(scores[order[first_refused]], np.inf))
+        return max(floor, float(scores[order[-1]])) if len(scores) else float("inf")
+    return max(floor, float(np.nextafter(scores[order[first_refused]], np.inf)))
+
+
+def exceeds(hits: int, probes: int, rate: float, level: float = 0.01) -> bool:
+    """Whether `hits` of `probes` are more than chance gives at a true rate of `rate` (exact binomial test)."""
+    fewer = sum(
+        math.exp(
+            math.lgamma(probes + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(probes - k + 1)
+            + k * math.log(rate)
+            + (probes - k) * math.log1p(-rate)
+        )
+        for k in range(hits)
+    )
+    return 1.0 - fewer < level

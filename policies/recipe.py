@@ -75,6 +75,12 @@ class Audit(_Section):
     max_new_tokens: Annotated[int, Field(ge=1, le=1024)] = 24
 
 
+class Routing(_Section):
+    """What turns a wording into an anchor: the shipped encoder, or `sentence-transformers:` and a folder or hub id."""
+
+    encoder: Annotated[str, Field(pattern=r"^(masked|sentence-transformers:.+)$", max_length=4096)] = "masked"
+
+
 class Budget(_Section):
     """False hits the gate may make: share of out-of-scope prompts, by kind (near: same subject or relation)."""
 
@@ -93,11 +99,12 @@ class Recipe(_Section):
     experts: Experts = Experts()
     training: Training = Training()
     audit: Audit = Audit()
+    routing: Routing = Routing()
     locality_budget: Budget = Budget()
 
     @property
     def digest(self) -> str:
-        """Hash of what shapes an expert: editor, grouping, growth, experts, training. Not name, audit or gate."""
+        """Hash of what shapes an expert: editor, grouping, growth, experts, training; not of name, audit or gate."""
         shaping = self.model_dump(mode="json", include={"editor", "growth", "experts", "training"})
         text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(b"lifelong/recipe/v1\x00" + text.encode()).hexdigest()

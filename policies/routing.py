@@ -1,7 +1,7 @@
 """From evidence to a decision: how well a prompt fits a fact, and which candidate wins.
 
 A candidate is one fact for one prompt. Its evidence is a row of features, its score a logistic model's
-log-odds that the prompt is in the fact's scope. The weights ship with the encoder they were fitted for.
+log-odds that the prompt is in the fact's scope. The verifier ships with the encoder it was fitted for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ class Evidence:
 
     name: float
     """Does the prompt name the fact's subject? 1: word for word; else how alike the nearest name is."""
+    weakest_word: float
+    """How alike the least alike word of the shorter name is to a word of the other: low where one word of a name was
+    put in the place of another ("Ralph J. Roberts", "Ralph Arthur Roberts"), high where it is misspelt or left out."""
     longer_name: float
     """1 where the name goes on in the prompt ("Toyota" in "Toyota Sequoia"), else 0."""
     similarity: float
@@ -32,6 +35,12 @@ class Evidence:
     """The same of the masked prompt."""
 
 
+KINDS = ("named", "worded", "unrelated")
+"""What a candidate shares with the prompt, and by which it is held to a threshold: the subject's name; else the wording
+of the relation; else neither."""
+SAME_RELATION = 0.5
+"""From this similarity on a prompt words the same relation as an anchor."""
+
 FEATURES = tuple(field.name for field in fields(Evidence))
 
 
@@ -41,6 +50,7 @@ class Weights:
 
     bias: float
     name: float
+    weakest_word: float
     longer_name: float
     similarity: float
     overlap: float
@@ -59,15 +69,53 @@ class Weights:
         return asdict(self)
 
 
-def scores(evidence: NDArray[np.floating], weights: Weights) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class Verifier:
+    """Two models: for prompts that name the fact's subject word for word, and for all others.
+
+    Among the first the wording decides, among the others first of all how alike the names are.
+    """
+
+    named: Weights
+    unnamed: Weights
+
+    @classmethod
+    def read(cls, record: Mapping[str, Mapping[str, float]]) -> Verifier:
+        """A verifier from plain data; raises ValueError or KeyError where it is malformed."""
+        return cls(Weights.read(record["named"]), Weights.read(record["unnamed"]))
+
+    def record(self) -> dict[str, dict[str, float]]:
+        """The verifier as plain data."""
+        return {"named": self.named.record(), "unnamed": self.unnamed.record()}
+
+
+def scores(evidence: NDArray[np.floating], verifier: Verifier) -> NDArray[np.float64]:
     """Log-odds of each row of `evidence` [n, features]; a row with a NaN scores minus infinity."""
-    bias, *slopes = astuple(weights)
     rows = np.asarray(evidence, dtype=np.float64).reshape(-1, len(FEATURES))
+    odds = np.where(is_named(rows), _log_odds(rows, verifier.named), _log_odds(rows, verifier.unnamed))
+    return np.where(np.isfinite(odds), odds, -np.inf)
+
+
+def is_named(evidence: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Whether the prompt names the subject word for word, for each row of `evidence` [n, features]."""
+    return np.asarray(evidence[:, FEATURES.index("name")] == 1.0)
+
+
+def _log_odds(rows: NDArray[np.float64], weights: Weights) -> NDArray[np.float64]:
+    bias, *slopes = astuple(weights)
     # Sum by column, in one order, so that a row's score never depends on how many rows are scored together.
     odds = np.full(len(rows), bias)
     for column, slope in enumerate(slopes):
         odds = odds + slope * rows[:, column]
-    return np.where(np.isfinite(odds), odds, -np.inf)
+    return odds
+
+
+def kinds(evidence: NDArray[np.floating]) -> NDArray[np.str_]:
+    """The kind, one of KINDS, of each row of `evidence` [n, features]."""
+    rows = np.asarray(evidence, dtype=np.float64).reshape(-1, len(FEATURES))
+    named, worded, unrelated = KINDS
+    similar = rows[:, FEATURES.index("similarity")] >= SAME_RELATION
+    return np.where(is_named(rows), named, np.where(similar, worded, unrelated))
 
 
 def choose(scored: NDArray[np.floating], seqs: NDArray[np.integer]) -> int | None:

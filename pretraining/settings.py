@@ -35,25 +35,25 @@ class Settings:
     feed_forward: int = 768
     positions: int = 512
     # training
-    steps: int = 3_000
+    steps: int = 3_100
     warmup_steps: int = 60
     decay_steps: int = 900
     # Muon's rate for the matrices inside the layers, AdamW's for the rest.
     matrix_rate: float = 5e-3
     embedding_rate: float = 2.5e-3
     weight_decay: float = 0.03
-    fact_rows: int = 104
-    note_rows: int = 24
-    text_rows: int = 5
+    fact_rows: int = 88
+    note_rows: int = 64
+    text_rows: int = 4
     text_length: int = 128
-    note_weight: float = 0.5
-    text_weight: float = 0.7
+    note_weight: float = 1.0
+    text_weight: float = 0.5
     # Shares of the fact rows, and of the note rows, that stand in a form other than the bare prompt.
     context_share: float = 0.10
     longest_context: int = 28
     question_form_share: float = 0.10
     chat_share: float = 0.12
-    irrelevant_note_share: float = 0.25
+    irrelevant_note_share: float = 0.40
     # The first so many facts alone until this step, then all; memorising starts earlier so.
     warm_facts: int = 3_000
     warm_steps: int = 160

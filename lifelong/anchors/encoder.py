@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 from lifelong.anchors.text import MASK, words
 
-CHUNK = 64
+CHUNK = 16
 DATA = Path(__file__).parent / "data"
 PARTS = ("embeddings", "hidden", "hidden_bias", "output", "output_bias")
 GRAMS = (3, 4, 5)
@@ -165,8 +165,13 @@ def _gelu(x: Vectors) -> Vectors:
     return np.asarray(0.5 * x * (1 + np.tanh(np.float32(0.7978845608) * (x + np.float32(0.044715) * x**3))))
 
 
+def read_encoder(path: Path) -> MaskedEncoder:
+    """Read an encoder's file; its name is in the metadata."""
+    with safe_open(path, framework="np") as file:
+        return MaskedEncoder(file.metadata()["name"], {part: file.get_tensor(part) for part in PARTS})
+
+
 @lru_cache(maxsize=1)
 def default_encoder() -> Encoder:
     """The encoder that is shipped; loaded once a process."""
-    with safe_open(DATA / "encoder.safetensors", framework="np") as file:
-        return MaskedEncoder(file.metadata()["name"], {part: file.get_tensor(part) for part in PARTS})
+    return read_encoder(DATA / "encoder.safetensors")

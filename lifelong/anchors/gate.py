@@ -17,17 +17,14 @@ import numpy as np
 from editlog.canonical import fold
 from lifelong.anchors import stored
 from lifelong.anchors.encoder import Encoder, Vectors
-from lifelong.anchors.negatives import make_negatives
+from lifelong.anchors.locality import CHUNK, Kept, kept, scored_negatives, thresholds
 from lifelong.anchors.prior import Prior, prior_for
 from lifelong.anchors.recall import Candidates, Recall
-from lifelong.anchors.scope import Candidate, Decision, Scope, ScopedFact, scopes_of
-from policies.calibration import LocalityBudget, calibrate
-from policies.routing import Evidence, Weights, choose, probability, scores
+from lifelong.anchors.scope import Candidate, Decision, Scope, ScopedFact, scopes_of, with_relations
+from policies.calibration import LocalityBudget
+from policies.routing import Evidence, Verifier, choose, kinds, probability, scores
 
-__all__ = ["Candidate", "Decision", "Gate", "LocalityBudget", "ScopedFact"]
-
-CHUNK = 512
-"""Prompts routed together: bounds the memory of a call."""
+__all__ = ["Candidate", "Decision", "Gate", "Kept", "LocalityBudget", "ScopedFact"]
 
 
 class Gate:
@@ -40,39 +37,56 @@ class Gate:
         *,
         encoder: Encoder,
         budget: LocalityBudget,
-        weights: Weights,
+        verifier: Verifier,
         thresholds: Mapping[str, float],
     ) -> None:
-        """`vectors` [anchors, dim] hold one row for each wording of each scope, in order."""
+        """`vectors` [anchors, dim] hold one row for each anchor of each scope, in order."""
         self.budget = budget
         self.thresholds = dict(thresholds)
         self._scopes: tuple[Scope, ...] = tuple(scopes)
         self._vectors = vectors
         self._encoder = encoder
-        self._weights = weights
+        self._verifier = verifier
         self._recall = Recall(self._scopes, vectors, encoder)
-        self._wordings = [text for scope in self._scopes for text in scope.wordings]
+        self._anchors = [text for scope in self._scopes for text in scope.anchors()]
         self._exact: dict[str, list[int]] = defaultdict(list)
-        for anchor, text in enumerate(self._wordings):
-            self._exact[fold(text)].append(anchor)
+        for first, scope in zip(self._recall.first, self._scopes, strict=False):
+            for anchor, text in enumerate(scope.wordings, start=int(first)):
+                self._exact[fold(text)].append(anchor)
         self._seqs = np.array([scope.seq for scope in self._scopes], dtype=np.int64)
-        self._negative = np.array([scope.negative for scope in self._scopes], dtype=bool)
         self._timed = any(scope.valid_from or scope.valid_to for scope in self._scopes)
 
     def __len__(self) -> int:
         """Number of anchors, negative ones included."""
-        return len(self._wordings)
+        return len(self._anchors)
+
+    @property
+    def encoder(self) -> Encoder:
+        """What turned its wordings into vectors."""
+        return self._encoder
+
+    @property
+    def scopes(self) -> Sequence[Scope]:
+        """The scopes of all facts and of their near misses."""
+        return self._scopes
 
     @classmethod
-    def build(cls, facts: Sequence[ScopedFact], *, encoder: Encoder, budget: LocalityBudget) -> Gate:
-        """Embed every wording of `facts` (live ones, each seq once, unless negative) and calibrate the
-        thresholds."""
-        scopes = [scope for fact in facts for scope in scopes_of(fact)]
+    def build(
+        cls,
+        facts: Sequence[ScopedFact],
+        *,
+        encoder: Encoder,
+        budget: LocalityBudget,
+        prior: Prior | None = None,
+    ) -> Gate:
+        """Embed every anchor of `facts` (live ones, each seq once, unless negative) and calibrate the
+        thresholds; `prior` is the encoder's shipped one, if not given."""
+        scopes = with_relations([scope for fact in facts for scope in scopes_of(fact)])
         vectors = stored.embed([text for scope in scopes for text in scope.masked()], encoder)
-        prior = prior_for(encoder)
+        prior = prior or prior_for(encoder)
         never = dict.fromkeys(prior.tails, float("inf"))
-        gate = cls(scopes, vectors, encoder=encoder, budget=budget, weights=prior.weights, thresholds=never)
-        gate.thresholds = gate._calibrated(prior)
+        gate = cls(scopes, vectors, encoder=encoder, budget=budget, verifier=prior.verifier, thresholds=never)
+        gate.thresholds = thresholds(scored_negatives(gate._recall, prior.verifier), budget, prior)
         return gate
 
     def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Decision]:
@@ -113,22 +127,26 @@ class Gate:
                 self._encoder.fingerprint,
                 self._encoder.dim,
                 self.budget,
-                self._weights,
+                self._verifier,
                 self.thresholds,
                 self._scopes,
             ),
         )
 
     @classmethod
-    def load(cls, directory: Path, *, encoder: Encoder) -> Gate:
-        """Read a gate back; raises IntegrityError where its files are damaged or of another encoder."""
-        vectors, contents = stored.read(directory, encoder)
+    def load(cls, directory: Path, *, encoder: Encoder | None = None) -> Gate:
+        """Read a gate back, with the encoder that it names, if none is given.
+
+        Raises IntegrityError where its files are damaged or of another encoder, UsageError where the encoder is
+        one that cannot be had.
+        """
+        vectors, contents, encoder = stored.read(directory, encoder)
         return cls(
             contents.scopes,
             vectors,
             encoder=encoder,
             budget=contents.budget,
-            weights=contents.weights,
+            verifier=contents.verifier,
             thresholds=contents.thresholds,
         )
 
@@ -145,13 +163,13 @@ class Gate:
         scope = self._scope_of(anchor)
         score = 0.0 if scope.negative else 1.0
         fact = None if scope.negative else scope.seq
-        return Decision(fact, score, probability(self.thresholds["named"]), self._wordings[anchor], _subject(scope))
+        return Decision(fact, score, probability(self.thresholds["named"]), self._anchors[anchor], _subject(scope))
 
     def _decide(self, found: Candidates, moment: datetime) -> Decision:
         odds = self._odds(found, moment)
         best = choose(odds, self._seqs[found.scopes])
         if best is None:
-            return Decision(None, 0.0, probability(self.thresholds["unnamed"]), None, None)
+            return Decision(None, 0.0, probability(self.thresholds["unrelated"]), None, None)
         scope = self._scopes[found.scopes[best]]
         threshold = self.thresholds[_kind(found, best)]
         hit = not scope.negative and bool(odds[best] >= threshold)
@@ -159,12 +177,12 @@ class Gate:
             scope.seq if hit else None,
             0.0 if scope.negative else probability(float(odds[best])),
             probability(threshold),
-            self._wordings[found.anchors[best]],
+            self._anchors[found.anchors[best]],
             _subject(scope),
         )
 
     def _odds(self, found: Candidates, moment: datetime) -> np.ndarray:
-        odds = scores(found.evidence, self._weights)
+        odds = scores(found.evidence, self._verifier)
         if self._timed:
             valid = np.array([self._scopes[i].valid_at(moment) for i in found.scopes], dtype=bool)
             odds = np.where(valid, odds, -np.inf)
@@ -175,7 +193,7 @@ class Gate:
         return Candidate(
             scope.seq,
             scope.negative,
-            self._wordings[found.anchors[i]],
+            self._anchors[found.anchors[i]],
             probability(odds),
             probability(self.thresholds[_kind(found, i)]),
             Evidence(*map(float, found.evidence[i])),
@@ -184,38 +202,14 @@ class Gate:
     def _scope_of(self, anchor: int) -> Scope:
         return self._scopes[int(self._recall.owner[anchor])]
 
-    def _calibrated(self, prior: Prior) -> dict[str, float]:
-        """Thresholds by kind of evidence: `near` prompts are those that name the subject, the rest are
-        unrelated."""
-        named, unnamed = self.negative_scores()
-        return {
-            "named": calibrate(named, self.budget.near, prior.tails["named"]),
-            "unnamed": calibrate(unnamed, min(self.budget.near, self.budget.unrelated), prior.tails["unnamed"]),
-        }
-
-    def negative_scores(self) -> tuple[list[float], list[float]]:
-        """Best false score of each negative that the log yields: of those that name a fact's subject, and of
-        the rest."""
-        named: list[float] = []
-        unnamed: list[float] = []
-        made = make_negatives(self._scopes)
-        for start in range(0, len(made), CHUNK):
-            chunk = made[start : start + CHUNK]
-            for negative, found in zip(chunk, self._recall.candidates([n.prompt for n in chunk]), strict=True):
-                counts = np.array(
-                    [not self._negative[i] and i not in negative.excused for i in found.scopes], dtype=bool
-                )
-                odds = scores(found.evidence, self._weights)
-                is_named = found.evidence[:, 0] == 1.0
-                if (counts & is_named).any():
-                    named.append(float(odds[counts & is_named].max()))
-                else:
-                    unnamed.append(float(odds[counts].max(initial=-np.inf)))
-        return named, unnamed
+    def kept(self) -> list[Kept]:
+        """Whether the promise of the budget is kept, by kind of evidence, on out-of-scope prompts made of the log."""
+        scored = scored_negatives(self._recall, self._verifier)
+        return kept(scored, self.budget, prior_for(self._encoder))
 
 
 def _kind(found: Candidates, i: int) -> str:
-    return "named" if found.evidence[i, 0] == 1.0 else "unnamed"
+    return str(kinds(found.evidence[i])[0])
 
 
 def _standing(scope: Scope) -> tuple[bool, bool, int]:

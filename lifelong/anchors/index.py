@@ -1,5 +1,8 @@
 """Recall: the nearest anchors of a query, by exact inner product on one thread.
 
+The vectors are kept as halves, as they are on disk, so a search reads half the memory and takes half the time
+(docs/LOG.md); the product is exact in float32.
+
 The only module of the gate that imports faiss, after torch, so that both share one pool of threads.
 """
 
@@ -24,7 +27,8 @@ class AnchorIndex:
             raise ValueError("every anchor needs an id of its own")
         if not np.isfinite(vectors).all():
             raise ValueError("an anchor vector is not finite")
-        self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
+        flat = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        self._index = faiss.IndexIDMap2(flat)
         if len(ids):
             self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids)
 

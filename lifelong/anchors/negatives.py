@@ -20,10 +20,11 @@ MAX_EACH = 1024
 
 @dataclass(frozen=True)
 class Negative:
-    """A prompt, and the positions of the scopes that could rightly take it."""
+    """A prompt, the positions of the scopes that could rightly take it, and of the one whose wording it is."""
 
     prompt: str
     excused: frozenset[int]
+    source: int
 
 
 def make_negatives(scopes: Sequence[Scope], seed: int = 0) -> list[Negative]:
@@ -42,9 +43,9 @@ def make_negatives(scopes: Sequence[Scope], seed: int = 0) -> list[Negative]:
     near = [i for i, scope in enumerate(scopes) if scope.near_miss]
     labelled = [i for i in own if scopes[i].relation and scopes[i].name]
     return [
-        *(Negative(scopes[i].wordings[0], frozenset([i])) for i in _some(near, draw)),
+        *(Negative(scopes[i].wordings[0], frozenset([i]), i) for i in _some(near, draw)),
         *_swapped(scopes, labelled, by_name, draw),
-        *(Negative(scopes[i].wordings[0], frozenset(by_name[scopes[i].name])) for i in _some(own, draw)),
+        *(Negative(scopes[i].wordings[0], frozenset(by_name[scopes[i].name]), i) for i in _some(own, draw)),
     ]
 
 
@@ -57,11 +58,12 @@ def _swapped(
 ) -> list[Negative]:
     out = []
     for i in _some(labelled, draw):
-        taker, giver = scopes[i], scopes[draw.choice(labelled)]
+        giver_at = draw.choice(labelled)
+        taker, giver = scopes[i], scopes[giver_at]
         prompt = _with_name(giver, taker)
         if prompt and giver.relation != taker.relation and giver.name != taker.name:
             excused = [j for j in by_name[taker.name] if scopes[j].relation in (None, giver.relation)]
-            out.append(Negative(prompt, frozenset(excused)))
+            out.append(Negative(prompt, frozenset(excused), giver_at))
     return out
 
 

@@ -1,4 +1,4 @@
-"""What the gate knows before it has seen a log: evidence weights and the tails of negatives, fitted per
+"""What the gate knows before it has seen a log: a verifier of evidence and the tails of negatives, fitted per
 encoder.
 
 `data/gate.json` is written by `pretraining/encoder/fit_gate.py` from tuning data.
@@ -15,32 +15,29 @@ from typing import Any
 
 from lifelong.anchors.encoder import Encoder
 from policies.calibration import Tail
-from policies.routing import Weights
+from policies.routing import KINDS, Verifier
 
 DATA = Path(__file__).parent / "data"
-KINDS = ("named", "unnamed")
-"""Does the prompt name the subject of the fact it is put to? Each kind of evidence has a threshold of its
-own."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Weights of the evidence and, by kind of evidence, the best scores that out-of-scope prompts of the
+    """Verifier of the evidence and, by kind of evidence, the best scores that out-of-scope prompts of the
     tuning data reach."""
 
-    weights: Weights
+    verifier: Verifier
     tails: Mapping[str, Tail]
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> Prior:
         """A prior from plain data; raises ValueError where it is malformed."""
         tails = {kind: Tail(int(record["tails"][kind]["count"]), tuple(record["tails"][kind]["top"])) for kind in KINDS}
-        return cls(Weights.read(record["weights"]), tails)
+        return cls(Verifier.read(record["verifier"]), tails)
 
     def record(self) -> dict[str, Any]:
         """The prior as plain data."""
         tails = {kind: {"count": tail.count, "top": list(tail.top)} for kind, tail in self.tails.items()}
-        return {"weights": self.weights.record(), "tails": tails}
+        return {"verifier": self.verifier.record(), "tails": tails}
 
 
 @lru_cache(maxsize=1)
@@ -50,5 +47,6 @@ def _shipped() -> dict[str, Prior]:
 
 
 def prior_for(encoder: Encoder) -> Prior:
-    """The prior fitted for this encoder; for one we have never seen, the lexical encoder's."""
-    return _shipped().get(encoder.name) or _shipped()["lexical-1"]
+    """The prior fitted for this encoder, or for its family; for one we have never seen, the lexical encoder's."""
+    priors = _shipped()
+    return priors.get(encoder.name) or priors.get(encoder.name.partition(":")[0]) or priors["lexical-1"]

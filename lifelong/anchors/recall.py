@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +29,17 @@ from lifelong.anchors.subject import (
     likeness,
     mask,
     name_vectors,
+    weakest_word,
 )
 from lifelong.anchors.text import content_words, words
 from policies.routing import FEATURES
 
-NEIGHBOURS = 8
+NEIGHBOURS = 16
 MAX_SAME_NAME = 32
 MIN_LIKENESS = 0.6
 _NOT_QUITE = 0.99  # 1 is kept for a name found word for word
+
+_NAME, _SIMILARITY = FEATURES.index("name"), FEATURES.index("similarity")
 
 _content = lru_cache(maxsize=1 << 16)(content_words)
 
@@ -59,14 +63,22 @@ class _Reading:
     longer: bool = False
 
 
+class _Named(NamedTuple):
+    """How far a prompt names a subject: the share of the name, and its weakest word."""
+
+    share: float
+    weakest: float
+
+
 class Recall:
-    """Scopes, their anchor vectors (one for each wording, in order) and the ways to find them."""
+    """Scopes, their anchor vectors (one for each anchor, in order) and the ways to find them."""
 
     def __init__(self, scopes: Sequence[Scope], vectors: Vectors, encoder: Encoder) -> None:
         self.scopes = scopes
         self.vectors = vectors
-        self.owner = np.repeat(np.arange(len(scopes)), [len(scope.wordings) for scope in scopes])
-        self.first = np.concatenate([[0], np.cumsum([len(scope.wordings) for scope in scopes])]).astype(np.int64)
+        sizes = [len(scope.wordings) + len(scope.alike) for scope in scopes]
+        self.owner = np.repeat(np.arange(len(scopes)), sizes)
+        self.first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.masked = [text for scope in scopes for text in scope.masked()]
         self._encoder = encoder
         self._by_name: dict[Name, list[int]] = defaultdict(list)
@@ -120,23 +132,23 @@ class Recall:
         best: dict[int, tuple[list[float], int]] = {}
         for reading, vector, near in zip(readings, vectors, neighbours, strict=True):
             if reading.known:
-                considered = [(p, 1.0) for p in self._by_name[reading.name]]
+                considered = [(p, _Named(1.0, 1.0)) for p in self._by_name[reading.name]]
             else:
                 owners = dict.fromkeys(int(self.owner[anchor]) for anchor in near if anchor >= 0)
-                considered = [(p, self._name_share(reading, p, prompt)) for p in owners]
+                considered = [(p, self._named(reading, p, prompt)) for p in owners]
             for position, name, similarity, anchor in self._nearest(considered, vector):
-                if name < MIN_LIKENESS:
+                if name.share < MIN_LIKENESS:
                     continue
                 row = self._evidence(reading, name, similarity, anchor)
-                if position not in best or row[0] + row[2] > best[position][0][0] + best[position][0][2]:
+                if position not in best or _worth(row) > _worth(best[position][0]):
                     best[position] = (row, anchor)
         evidence = np.array([row for row, _ in best.values()], dtype=np.float64).reshape(-1, len(FEATURES))
         anchors = np.array([anchor for _, anchor in best.values()], dtype=np.int64)
         return Candidates(np.array(list(best), dtype=np.int64), evidence, anchors)
 
     def _nearest(
-        self, considered: Sequence[tuple[int, float]], vector: NDArray[np.float32]
-    ) -> list[tuple[int, float, float, int]]:
+        self, considered: Sequence[tuple[int, _Named]], vector: NDArray[np.float32]
+    ) -> list[tuple[int, _Named, float, int]]:
         """(scope, name evidence, similarity, anchor) by each scope's nearest anchor; the best few of a long
         list."""
         rows = []
@@ -149,25 +161,33 @@ class Recall:
             rows = sorted(rows, key=lambda row: (-row[2], -self.scopes[row[0]].seq))[:MAX_SAME_NAME]
         return rows
 
-    def _name_share(self, reading: _Reading, position: int, prompt: str) -> float:
+    def _named(self, reading: _Reading, position: int, prompt: str) -> _Named:
         """How far an unnamed prompt names the scope's subject; for a scope without one, content words in
         common."""
         name = self.scopes[position].name
         if name:
-            return _NOT_QUITE * max(likeness(reading.name, name), coverage(name, _said(prompt)))
+            covered = coverage(name, _said(prompt))
+            weakest = 1.0 if covered == 1.0 else weakest_word(reading.name, name)
+            return _Named(_NOT_QUITE * max(likeness(reading.name, name), covered), weakest)
         said = _content(prompt)
-        return _NOT_QUITE * max(_jaccard(said, _content(text)) for text in self.scopes[position].wordings)
+        return _Named(_NOT_QUITE * max(_jaccard(said, _content(text)) for text in self.scopes[position].wordings), 1.0)
 
-    def _evidence(self, reading: _Reading, name: float, similarity: float, anchor: int) -> list[float]:
+    def _evidence(self, reading: _Reading, name: _Named, similarity: float, anchor: int) -> list[float]:
         said, wording = _content(reading.masked), _content(self.masked[anchor])
         return [
-            name,
+            name.share,
+            name.weakest,
             float(reading.longer),
             similarity,
             _jaccard(said, wording),
             1.0 / (1 + len(wording)),
             1.0 / (1 + len(said)),
         ]
+
+
+def _worth(row: Sequence[float]) -> float:
+    """What speaks for one of two ways to the same scope: name and similarity."""
+    return row[_NAME] + row[_SIMILARITY]
 
 
 @lru_cache(maxsize=16)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from editlog.canonical import fold
 from lifelong.anchors.subject import Name, NameIndex, guess_name, mask, subject_name
-from lifelong.anchors.text import words
+from lifelong.anchors.text import MASK, words
 from policies.routing import Evidence
 
 
@@ -57,9 +59,17 @@ class Decision:
     candidates: tuple[Candidate, ...] = ()
 
 
+MAX_ALIKE = 3
+"""How many wordings a fact takes from other facts of its relation."""
+
+
 @dataclass(frozen=True)
 class Scope:
-    """The wordings of one fact under one name, or of one near miss; `name` is () where none is known."""
+    """The wordings of one fact under one name, or of one near miss; `name` is () where none is known.
+
+    `wordings` are the fact's own: each is an exact hit. `alike` are masked texts that word the same relation (its
+    name, and how other facts of it are asked): anchors to be near to, and nothing more.
+    """
 
     seq: int
     negative: bool
@@ -69,6 +79,7 @@ class Scope:
     near_miss: bool = False
     valid_from: datetime | None = None
     valid_to: datetime | None = None
+    alike: tuple[str, ...] = ()
 
     def valid_at(self, moment: datetime) -> bool:
         """Whether it holds in the world at `moment`."""
@@ -77,8 +88,12 @@ class Scope:
         )
 
     def masked(self) -> list[str]:
-        """Its wordings without the name, in order."""
-        return [mask_name(wording, self.name) for wording in self.wordings]
+        """Its anchors as they are embedded, in order: its wordings without the name, then those alike."""
+        return [*(mask_name(wording, self.name) for wording in self.wordings), *self.alike]
+
+    def anchors(self) -> list[str]:
+        """Its anchors as people read them, in the same order."""
+        return [*self.wordings, *(text.replace(MASK, " ".join(self.name)) for text in self.alike)]
 
 
 def mask_name(text: str, name: Name) -> str:
@@ -102,6 +117,25 @@ def scopes_of(fact: ScopedFact) -> list[Scope]:
         valid_to=fact.valid_to,
     )
     return [own, *(_near_miss(fact, name, text) for text in dict.fromkeys(fact.near_misses))]
+
+
+def with_relations(scopes: Sequence[Scope]) -> list[Scope]:
+    """The scopes, those of a named relation with its name and the commonest ways to ask it as further anchors."""
+    asked: dict[str, Counter[str]] = defaultdict(Counter)
+    for scope in scopes:
+        if scope.relation and scope.name and not scope.negative:
+            asked[fold(scope.relation)].update({text for text in scope.masked() if MASK in text})
+    return [_with_relation(scope, asked) if scope.relation and scope.name else scope for scope in scopes]
+
+
+def _with_relation(scope: Scope, asked: dict[str, Counter[str]]) -> Scope:
+    own = {fold(text) for text in scope.masked()}
+    common = asked.get(fold(scope.relation or ""), Counter()).most_common()
+    # The commonest first, and among equals by text, so that equal logs make equal gates in any order.
+    others = sorted(common, key=lambda item: (-item[1], item[0]))
+    taken = [text for text, _ in others if fold(text) not in own][:MAX_ALIKE]
+    named = f"{MASK} {scope.relation}"
+    return replace(scope, alike=(named, *taken) if fold(named) not in own else tuple(taken))
 
 
 def _near_miss(fact: ScopedFact, name: Name, text: str) -> Scope:

@@ -22,15 +22,15 @@ from safetensors.numpy import save as save_tensors
 from editlog.canonical import canonical_json
 from editlog.errors import IntegrityError
 from lifelong.anchors.encoder import Encoder, Vectors
-from lifelong.anchors.prior import KINDS
+from lifelong.anchors.encoders import encoder_named
 from lifelong.anchors.scope import Scope
 from lifelong.files import write_atomically
 from policies.calibration import LocalityBudget
-from policies.routing import Weights
+from policies.routing import KINDS, Verifier
 
 VECTORS = "anchors.safetensors"
 CONTENTS = "anchors.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Contents:
     fingerprint: str
     dim: int
     budget: LocalityBudget
-    weights: Weights
+    verifier: Verifier
     thresholds: Mapping[str, float]
     scopes: Sequence[Scope]
 
@@ -59,7 +59,7 @@ def write(directory: Path, vectors: Vectors, contents: Contents) -> None:
         "format": FORMAT,
         "encoder": {"name": contents.encoder, "fingerprint": contents.fingerprint, "dim": contents.dim},
         "budget": asdict(contents.budget),
-        "weights": contents.weights.record(),
+        "verifier": contents.verifier.record(),
         # JSON has no infinity: null is a threshold that nothing but an exact wording passes
         "thresholds": {k: v if math.isfinite(v) else None for k, v in contents.thresholds.items()},
         "scopes": [_scope_record(scope) for scope in contents.scopes],
@@ -68,26 +68,30 @@ def write(directory: Path, vectors: Vectors, contents: Contents) -> None:
     write_atomically(directory / CONTENTS, canonical_json(record))
 
 
-def read(directory: Path, encoder: Encoder) -> tuple[Vectors, Contents]:
-    """Read both files; raises IntegrityError where they are missing, damaged or made by another encoder."""
+def read(directory: Path, encoder: Encoder | None = None) -> tuple[Vectors, Contents, Encoder]:
+    """Read both files, and the encoder they name where none is given.
+
+    Raises IntegrityError where they are missing, damaged or made by another encoder.
+    """
     try:
         record = json.loads((directory / CONTENTS).read_bytes())
         vectors = load_tensors((directory / VECTORS).read_bytes())["vectors"]
         contents = _contents(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise IntegrityError(f"the anchors in {directory} cannot be read ({error}); run `lifelong rebuild`") from error
+    encoder = encoder or encoder_named(contents.encoder)
     if contents.fingerprint != encoder.fingerprint:
         raise IntegrityError(
             f"the anchors in {directory} were embedded by {contents.encoder}, not by this {encoder.name}: "
             "run `lifelong rebuild` to embed them again"
         )
-    expected = (sum(len(scope.wordings) for scope in contents.scopes), encoder.dim)
+    expected = (sum(len(scope.wordings) + len(scope.alike) for scope in contents.scopes), encoder.dim)
     if vectors.dtype != np.float16 or vectors.shape != expected or not np.isfinite(vectors).all():
         raise IntegrityError(
             f"the anchor vectors in {directory} are not {expected[0]} finite rows of {expected[1]} halves; "
             "run `lifelong rebuild`"
         )
-    return vectors.astype(np.float32), contents
+    return vectors.astype(np.float32), contents, encoder
 
 
 def _scope_record(scope: Scope) -> dict[str, Any]:
@@ -100,6 +104,7 @@ def _scope_record(scope: Scope) -> dict[str, Any]:
         "relation": scope.relation,
         "valid_from": scope.valid_from and scope.valid_from.isoformat(),
         "valid_to": scope.valid_to and scope.valid_to.isoformat(),
+        "alike": list(scope.alike),
     }
     return {key: value for key, value in record.items() if value}
 
@@ -113,7 +118,7 @@ def _contents(record: Mapping[str, Any]) -> Contents:
         str(record["encoder"]["fingerprint"]),
         int(record["encoder"]["dim"]),
         LocalityBudget(**record["budget"]),
-        Weights.read(record["weights"]),
+        Verifier.read(record["verifier"]),
         {kind: math.inf if value is None else _finite(value) for kind, value in thresholds.items()},
         tuple(_scope(item) for item in record["scopes"]),
     )
@@ -132,6 +137,7 @@ def _scope(record: Mapping[str, Any]) -> Scope:
         bool(record.get("near_miss", False)),
         _moment(record.get("valid_from")),
         _moment(record.get("valid_to")),
+        tuple(str(text) for text in record.get("alike", ())),
     )
 
 

@@ -12,6 +12,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -218,8 +219,22 @@ def likeness(one: Name, other: Name) -> float:
     """Share of letter trigrams two names have in common (Dice); 0 where their numbers differ."""
     if [w for w in one if w.isdigit()] != [w for w in other if w.isdigit()]:
         return 0.0
-    a, b = Counter(_trigrams(one)), Counter(_trigrams(other))
-    return 2.0 * (a & b).total() / max(1, a.total() + b.total())
+    a, b = _trigram_counts(one), _trigram_counts(other)
+    shared = sum(min(count, b[gram]) for gram, count in a.items() if gram in b)
+    return 2.0 * shared / max(1, a.total() + b.total())
+
+
+def weakest_word(one: Name, other: Name) -> float:
+    """The least, over the words of the shorter name, of their likeness to the nearest word of the other name."""
+    shorter, longer = sorted((one, other), key=len)
+    return min((max(_word_likeness(word, each) for each in longer) for word in shorter), default=0.0)
+
+
+@lru_cache(maxsize=1 << 14)
+def _word_likeness(one: str, other: str) -> float:
+    """Share of letter pairs, edges included, that two words have in common (Dice)."""
+    a, b = (Counter(zip(f"^{word}", f"{word}$", strict=True)) for word in (one, other))
+    return 2.0 * (a & b).total() / (a.total() + b.total())
 
 
 def coverage(name: Name, said: AbstractSet[str]) -> float:
@@ -232,6 +247,11 @@ def coverage(name: Name, said: AbstractSet[str]) -> float:
     if len(content) < 2 or any(word.isdigit() and word not in said for word in content):
         return 0.0
     return sum(len(word) for word in content if word in said) / sum(map(len, content))
+
+
+@lru_cache(maxsize=1 << 16)
+def _trigram_counts(name: Name) -> Counter[str]:
+    return Counter(_trigrams(name))
 
 
 def _trigrams(name: Name) -> list[str]:

@@ -18,40 +18,37 @@ import numpy as np
 
 from editlog.canonical import fold
 from lifelong.anchors.encoder import Encoder, LexicalEncoder, default_encoder
+from lifelong.anchors.locality import is_worded, score_negative
 from lifelong.anchors.prior import DATA, Prior
-from lifelong.anchors.recall import Recall
-from lifelong.anchors.scope import ScopedFact, scopes_of
+from lifelong.anchors.recall import Candidates, Recall
+from lifelong.anchors.scope import ScopedFact, mask_name, scopes_of
+from lifelong.anchors.sentence import SentenceEncoder
 from lifelong.anchors.stored import embed
-from lifelong.anchors.subject import Name, NameIndex, subject_name
+from lifelong.anchors.subject import Name, NameIndex, guess_name, subject_name
 from lifelong.evaluation.probe_rules import is_governed, is_mislabelled
-from policies.calibration import LocalityBudget, Tail, calibrate
-from policies.routing import FEATURES, Weights, scores
+from policies.calibration import LocalityBudget, Tail
+from policies.routing import FEATURES, KINDS, Verifier, Weights, is_named
 from pretraining.encoder.streams import STREAMS, Record, digest, half, load
 
 TAIL = 256
-FEWEST_NAMED = 100
+FEWEST = 100
 RIDGE = 1e-3
 STEPS = 40
 
 
 @dataclass
 class Rows:
-    """Candidates of one stream: evidence [n, features], label, and the number of the probe each was found
-    for.
-
-    Probes from `first_negative` up to `asked` are out of scope.
-    """
+    """Candidates of one stream, evidence [n, features] and label; and its out-of-scope probes as the gate sees them."""
 
     evidence: np.ndarray
     label: np.ndarray
-    probe: np.ndarray
-    first_negative: int
-    asked: int
+    probes: list[Candidates]
+    worded: np.ndarray
 
 
 def fit_fold(record: Record) -> bool:
-    """Whether a tuning record is kept from the encoder, for fitting the gate (a quarter of them)."""
-    return (digest(record.prompt) >> 8) % 4 == 0
+    """Whether a tuning record is kept from the encoder, for fitting the gate (half of them)."""
+    return (digest(record.prompt) >> 8) % 2 == 0
 
 
 @dataclass
@@ -96,21 +93,20 @@ def rows_of(records: Sequence[Record], encoder: Encoder) -> Rows:
     scopes = [scopes_of(ScopedFact(i, r.prompt, r.subject))[0] for i, r in enumerate(records)]
     recall = Recall(scopes, embed([text for scope in scopes for text in scope.masked()], encoder), encoder)
     log = Log(records)
-    fold_of = [(i, r) for i, r in enumerate(records) if fit_fold(r)]
-    asked = [(text, i) for i, r in fold_of for text in r.rephrases]
-    asked += [(text, -1) for i, _ in fold_of for text in log.sorted_probes(i)[0]]
-    found = recall.candidates([text for text, _ in asked])
-    evidence, label, probe = [], [], []
-    for number, ((_, right), candidates) in enumerate(zip(asked, found, strict=True)):
+    mine = [(i, r) for i, r in enumerate(records) if fit_fold(r)]
+    asked = [(text, i) for i, r in mine for text in r.rephrases]
+    probes = [text for i, _ in mine for text in log.sorted_probes(i)[0]]
+    found = recall.candidates([*(text for text, _ in asked), *probes])
+    evidence, label = [], []
+    for right, candidates in zip([*(i for _, i in asked), *[-1] * len(probes)], found, strict=True):
         rivals = candidates.scopes != right
         if right >= 0 and scopes[right].name:  # facts of the same subject may rightly take a rephrase
             rivals &= np.array([scopes[i].name != scopes[right].name for i in candidates.scopes], dtype=bool)
         keep = rivals | (candidates.scopes == right)
         evidence.append(candidates.evidence[keep])
         label.append((candidates.scopes == right)[keep])
-        probe.append(np.full(keep.sum(), number))
-    positives = sum(right >= 0 for _, right in asked)
-    return Rows(np.concatenate(evidence), np.concatenate(label), np.concatenate(probe), positives, len(asked))
+    worded = is_worded(embed([mask_name(text, guess_name([text])) for text in probes], encoder), recall)
+    return Rows(np.concatenate(evidence), np.concatenate(label), found[len(asked) :], worded)
 
 
 def logistic(evidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Weights:
@@ -127,57 +123,66 @@ def logistic(evidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Wei
 
 def fit(streams: dict[str, list[Record]], encoder: Encoder) -> Prior:
     """The prior of an encoder, every stream and within it every label weighing the same."""
-    by_stream = {name: rows_of(records, encoder) for name, records in streams.items()}
-    weights = []
-    for rows in by_stream.values():
-        share = np.where(rows.label, 0.5 / max(1, rows.label.sum()), 0.5 / max(1, (~rows.label).sum()))
-        weights.append(share * 1000)
-    evidence = np.concatenate([rows.evidence for rows in by_stream.values()])
-    label = np.concatenate([rows.label for rows in by_stream.values()])
-    fitted = logistic(evidence, label, np.concatenate(weights))
-    return Prior(fitted, _tails(list(by_stream.values()), fitted))
+    by_stream = [rows_of(records, encoder) for records in streams.values()]
+    fitted = Verifier(named=_fitted(by_stream, named=True), unnamed=_fitted(by_stream, named=False))
+    return Prior(fitted, _tails(by_stream, fitted))
 
 
-def _named_scores(rows: Rows, weights: Weights, named: bool) -> tuple[list[float], int]:
-    """Best score of each negative probe that names a fact's subject (or does not), and how many such probes are."""
-    odds = scores(rows.evidence, weights)
-    by_name = rows.evidence[:, 0] == 1.0
-    naming = frozenset(rows.probe[by_name])
-    of_kind = [p for p in range(rows.first_negative, rows.asked) if (p in naming) == named]
-    mine, scored = rows.probe[by_name == named], odds[by_name == named]
-    return [float(scored[mine == p].max()) for p in of_kind if (mine == p).any()], len(of_kind)
+def _fitted(streams: Sequence[Rows], named: bool) -> Weights:
+    evidence, label, weight = [], [], []
+    for rows in streams:
+        mine = is_named(rows.evidence) == named
+        right = rows.label[mine]
+        evidence.append(rows.evidence[mine])
+        label.append(right)
+        weight.append(1000 * np.where(right, 0.5 / max(1, right.sum()), 0.5 / max(1, (~right).sum())))
+    return logistic(np.concatenate(evidence), np.concatenate(label), np.concatenate(weight))
 
 
-def _tails(streams: Sequence[Rows], weights: Weights) -> dict[str, Tail]:
-    """Probes without the name are pooled; of those with it, the tail of the stream with the hardest ones.
+def _scores(rows: Rows, verifier: Verifier) -> dict[str, list[float]]:
+    """Best scores of the stream's out-of-scope probes, by the kind of evidence that they probe."""
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for candidates, worded in zip(rows.probes, rows.worded, strict=True):
+        everything = np.ones(len(candidates.scopes), dtype=bool)
+        for each in score_negative(candidates, everything, verifier, bool(worded)):
+            found[each.kind].append(each.score)
+    return found
+
+
+def _tails(streams: Sequence[Rows], verifier: Verifier) -> dict[str, Tail]:
+    """Near probes: the tail of the stream with the hardest ones; unrelated ones are pooled.
 
     A pool would let an easy stream pay for a hard one: the promise is to hold on each.
     """
-    named = [_tail(*_named_scores(rows, weights, named=True)) for rows in streams]
-    enough = [tail for tail in named if tail.count >= FEWEST_NAMED]
-    unnamed = [_named_scores(rows, weights, named=False) for rows in streams]
-    return {
-        "named": max(enough, key=lambda tail: calibrate([], LocalityBudget().near, tail)),
-        "unnamed": _tail([score for best, _ in unnamed for score in best], sum(count for _, count in unnamed)),
-    }
+    scored = [_scores(rows, verifier) for rows in streams]
+    tails = {"unrelated": _tail([score for each in scored for score in each["unrelated"]])}
+    for kind in ("named", "worded"):
+        enough = [tail for each in scored if (tail := _tail(each[kind])).count >= FEWEST]
+        tails[kind] = max(enough, key=lambda tail: tail.reached_by(LocalityBudget().near))
+    return tails
 
 
-def _tail(best: list[float], count: int) -> Tail:
-    return Tail(count, tuple(round(score, 4) for score in sorted(best, reverse=True)[:TAIL]))
+def _tail(best: list[float]) -> Tail:
+    known = sorted((score for score in best if np.isfinite(score)), reverse=True)
+    return Tail(len(best), tuple(round(score, 4) for score in known[:TAIL]))
 
 
 @click.command()
-@click.option("--encoder", type=click.Choice(["lexical", "default"]), default="default", show_default=True)
+@click.option(
+    "--encoder", default="default", show_default=True, help="default, lexical, or a sentence-transformers model."
+)
 def main(encoder: str) -> None:
-    """Write the encoder's entry of data/gate.json."""
-    made = LexicalEncoder() if encoder == "lexical" else default_encoder()
+    """Write the encoder's entry of data/gate.json; a sentence-transformers model stands for its family."""
+    made: Encoder = {"lexical": LexicalEncoder, "default": default_encoder}.get(
+        encoder, lambda: SentenceEncoder(encoder)
+    )()
     streams = {name: half(load(name), "tuning") for name in STREAMS}
     prior = fit(streams, made)
     path = DATA / "gate.json"
     records = json.loads(path.read_text("utf-8"))
-    records[made.name] = prior.record()
+    records[made.name.partition(":")[0]] = prior.record()
     path.write_text(json.dumps(records, sort_keys=True) + "\n", "utf-8")
-    click.echo(json.dumps(prior.record()["weights"]))
+    click.echo(json.dumps(prior.record()["verifier"]))
     click.echo(str({kind: (tail.count, tail.top[:8]) for kind, tail in prior.tails.items()}))
 
 

@@ -108,9 +108,7 @@ def test_readers_under_another_name_may_read(tmp_path: Path, gate: Gate) -> None
     assert snapshot.stat().st_mode == (tmp_path / "folder").stat().st_mode
 
 
-def test_a_writer_that_fails_leaves_nothing_behind(
-    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_that_fails_leaves_nothing_behind(tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: Path) -> None:
         raise OSError("no space left on device")
 

@@ -25,10 +25,17 @@ def test_too_few_negatives_promise_nothing():
     assert calibrate([0.1] * 49, 0.02) < float("inf")
 
 
-def test_a_prior_stands_in_until_the_log_has_its_own_say():
+def test_a_prior_stands_in_and_the_log_can_only_be_stricter():
     prior = Tail(1000, tuple(float(score) for score in range(1000, 900, -1)))
     assert 970 < calibrate([], 0.02, prior) < 1000
-    assert calibrate(np.arange(100_000) / 1000, 0.02, prior) < 101
+    easy, hard = np.arange(100_000) / 1000, np.arange(100_000) / 10
+    assert calibrate(easy, 0.02, prior) == pytest.approx(prior.reached_by(0.02))
+    assert calibrate(hard, 0.02, prior) > 9000
+
+
+def test_a_prior_whose_probes_met_no_candidate_asks_for_nothing():
+    assert Tail(1000, ()).reached_by(0.02) == -np.inf
+    assert calibrate(np.arange(1000.0), 0.02, Tail(1000, ())) < 1000
 
 
 def test_a_negative_that_cannot_be_scored_is_the_worst():

@@ -3,9 +3,29 @@
 import numpy as np
 import pytest
 
-from policies.routing import FEATURES, Weights, choose, probability, scores
+from policies.routing import FEATURES, Verifier, Weights, choose, kinds, probability, scores
 
-WEIGHTS = Weights(bias=-10.0, name=8.0, longer_name=-3.0, similarity=6.0, overlap=2.0, bare_anchor=1.0, bare_prompt=0.0)
+WORDING = Weights(
+    bias=-2.0,
+    name=0.0,
+    weakest_word=0.0,
+    longer_name=-3.0,
+    similarity=6.0,
+    overlap=2.0,
+    bare_anchor=1.0,
+    bare_prompt=0.0,
+)
+NAMES = Weights(
+    bias=-14.0,
+    name=8.0,
+    weakest_word=4.0,
+    longer_name=-3.0,
+    similarity=6.0,
+    overlap=2.0,
+    bare_anchor=1.0,
+    bare_prompt=0.0,
+)
+VERIFIER = Verifier(named=WORDING, unnamed=NAMES)
 
 
 def row(**features):
@@ -13,13 +33,27 @@ def row(**features):
 
 
 def test_name_and_wording_together_outweigh_each_alone():
-    both, name, wording = scores(np.array([row(name=1, similarity=0.9), row(name=1), row(similarity=0.9)]), WEIGHTS)
+    both, name, wording = scores(np.array([row(name=1, similarity=0.9), row(name=1), row(similarity=0.9)]), VERIFIER)
     assert both > max(name, wording)
     assert probability(both) > 0.5 > probability(name)
 
 
+def test_a_misspelt_name_outweighs_a_name_with_one_word_exchanged():
+    misspelt, exchanged = (
+        row(name=0.8, weakest_word=0.9, similarity=0.9),
+        row(name=0.8, weakest_word=0.1, similarity=0.9),
+    )
+    odds = scores(np.array([misspelt, exchanged]), VERIFIER)
+    assert odds[0] > odds[1]
+
+
+def test_a_candidate_is_held_to_what_it_shares_with_the_prompt():
+    rows = [row(name=1, similarity=0.1), row(name=0.9, similarity=0.8), row(name=0.9, similarity=0.1)]
+    assert list(kinds(np.array(rows))) == ["named", "worded", "unrelated"]
+
+
 def test_evidence_that_is_not_a_number_never_wins():
-    odds = scores(np.array([row(name=float("nan")), row()]), WEIGHTS)
+    odds = scores(np.array([row(name=float("nan")), row()]), VERIFIER)
     assert odds[0] == -np.inf
     assert choose(odds, np.array([2, 1])) == 1
 
@@ -39,8 +73,8 @@ def test_probabilities_stay_within_bounds():
 
 
 def test_weights_are_read_whole_or_not_at_all():
-    assert Weights.read(WEIGHTS.record()) == WEIGHTS
+    assert Verifier.read(VERIFIER.record()) == VERIFIER
     with pytest.raises(ValueError, match="finite"):
-        Weights.read(WEIGHTS.record() | {"bias": float("nan")})
+        Verifier.read(VERIFIER.record() | {"named": WORDING.record() | {"bias": float("nan")}})
     with pytest.raises(ValueError, match="finite"):
         Weights.read({"bias": 1.0})

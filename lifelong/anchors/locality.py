@@ -1,0 +1,125 @@
+"""The promise of locality: thresholds from out-of-scope prompts made of the log itself, and whether they keep it.
+
+Near is a prompt that names a fact's subject, or words the relation of some fact; any other is unrelated. Each
+kind of evidence has a threshold of its own: `thresholds` calibrates them (split conformal,
+`policies.calibration`), `kept` checks the promise on probes that had no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifelong.anchors.encoder import Vectors
+from lifelong.anchors.negatives import Negative, make_negatives
+from lifelong.anchors.prior import Prior
+from lifelong.anchors.recall import Candidates, Recall
+from policies.calibration import LocalityBudget, calibrate, exceeds
+from policies.routing import KINDS, SAME_RELATION, Verifier, kinds, scores
+
+CHUNK = 512
+"""Prompts routed together: bounds the memory of a call."""
+_FOLDS = 2
+
+
+class Scored(NamedTuple):
+    """The best score that an out-of-scope prompt gives a candidate of a kind; minus infinity where there is none."""
+
+    kind: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How one promise fares: `false_hits` of `probes` out-of-scope prompts were sent to a fact."""
+
+    kind: str
+    promised: float
+    probes: int
+    false_hits: int
+
+    @property
+    def broken(self) -> bool:
+        """Whether there are more false hits than chance gives (binomial test at 1 %)."""
+        return exceeds(self.false_hits, self.probes, self.promised)
+
+
+def promised(budget: LocalityBudget) -> dict[str, float]:
+    """The share of false hits that prompts may have by each kind of evidence."""
+    return {"named": budget.near, "worded": budget.near, "unrelated": budget.unrelated}
+
+
+def scored_negatives(recall: Recall, verifier: Verifier) -> list[list[Scored]]:
+    """Score every negative that the log yields against all facts that it does not excuse."""
+    own = np.array([not scope.negative for scope in recall.scopes], dtype=bool)
+    made = make_negatives(recall.scopes)
+    near = _words_a_relation(made, recall)
+    scored = []
+    for start in range(0, len(made), CHUNK):
+        chunk = made[start : start + CHUNK]
+        found = recall.candidates([negative.prompt for negative in chunk])
+        for number, (negative, candidates) in enumerate(zip(chunk, found, strict=True), start=start):
+            counts = np.array([own[i] and i not in negative.excused for i in candidates.scopes], dtype=bool)
+            scored.append(score_negative(candidates, counts, verifier, bool(near[number])))
+    return scored
+
+
+def score_negative(candidates: Candidates, counts: NDArray[np.bool_], verifier: Verifier, near: bool) -> list[Scored]:
+    """What an out-of-scope prompt says of the thresholds: of `named` where it names a fact's subject, else of
+    `unrelated`, and of `worded` where it is `near`, wording a relation of the log.
+
+    `counts` [candidates] are those that the prompt must not be sent to.
+    """
+    odds, kind = scores(candidates.evidence, verifier), kinds(candidates.evidence)
+    best = {each: float(odds[counts & (kind == each)].max(initial=-np.inf)) for each in KINDS}
+    if (counts & (kind == "named")).any():
+        return [Scored("named", best["named"])]
+    return [Scored(each, best[each]) for each in (("worded", "unrelated") if near else ("unrelated",))]
+
+
+def is_worded(vectors: Vectors, recall: Recall) -> NDArray[np.bool_]:
+    """Whether masked prompts [n, dim] word the relation of any fact."""
+    if not len(recall.vectors):
+        return np.zeros(len(vectors), dtype=bool)
+    return np.asarray((vectors @ recall.vectors.T).max(axis=1, initial=-1.0) >= SAME_RELATION)
+
+
+def _words_a_relation(made: Sequence[Negative], recall: Recall) -> NDArray[np.bool_]:
+    """Whether a fact about another name words the relation of each negative."""
+    rows: dict[str, tuple[int, set[tuple[str, ...]]]] = {}
+    for anchor, text in enumerate(recall.masked):
+        names = rows.setdefault(text, (anchor, set()))[1]
+        scope = recall.scopes[int(recall.owner[anchor])]
+        if not scope.negative and len(names) < 2:
+            names.add(scope.name)
+    wordings = recall.vectors[[anchor for anchor, _ in rows.values()]]
+    owners = [names for _, names in rows.values()]
+    out = np.zeros(len(made), dtype=bool)
+    for number, negative in enumerate(made):
+        similar = np.flatnonzero(wordings @ recall.vectors[recall.first[negative.source]] >= SAME_RELATION)
+        out[number] = any(owners[i] - {recall.scopes[negative.source].name} for i in similar)
+    return out
+
+
+def thresholds(scored: Sequence[Sequence[Scored]], budget: LocalityBudget, prior: Prior) -> dict[str, float]:
+    """The log-odds that a candidate must reach, by kind of evidence."""
+    rates = promised(budget)
+    return {kind: calibrate(list(_of_kind(scored, kind)), rates[kind], prior.tails[kind]) for kind in KINDS}
+
+
+def kept(scored: Sequence[Sequence[Scored]], budget: LocalityBudget, prior: Prior) -> list[Kept]:
+    """Check the promise by folds: each half of the negatives against thresholds from the other half."""
+    hits, rates = dict.fromkeys(KINDS, 0), promised(budget)
+    for fold in range(_FOLDS):
+        limits = thresholds([each for i, each in enumerate(scored) if i % _FOLDS != fold], budget, prior)
+        for kind in KINDS:
+            hits[kind] += sum(score >= limits[kind] for score in _of_kind(scored[fold::_FOLDS], kind))
+    return [Kept(kind, rates[kind], sum(1 for _ in _of_kind(scored, kind)), hits[kind]) for kind in KINDS]
+
+
+def _of_kind(scored: Sequence[Sequence[Scored]], kind: str) -> Iterator[float]:
+    return (each.score for of_prompt in scored for each in of_prompt if each.kind == kind)
