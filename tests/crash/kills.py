@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-PATIENCE = 180
+PATIENCE = 900  # seconds; a machine that is busy is no failure
 INSTALLED = Path(sys.executable).with_name("lifelong")
 COMMAND = [str(INSTALLED)] if INSTALLED.exists() else [sys.executable, "-m", "lifelong"]
 

@@ -88,6 +88,10 @@ def nothing(_: Workspace) -> None:
     pass
 
 
+def redact(workspace: Workspace) -> None:
+    workspace.redact(["f4"], actor="ada", reason="asked")
+
+
 VERBS = (
     Verb("ingest", nothing, ingest, ingest),
     Verb("run", ingest, run, run),
@@ -95,6 +99,7 @@ VERBS = (
     Verb("rebuild", unserved, lambda workspace: workspace.rebuild(), lambda workspace: workspace.rebuild()),
     Verb("recover", damaged, recover, recover),
     Verb("gc", aged, gc, gc),
+    Verb("redact", nothing, redact, redact),
 )
 
 
@@ -144,7 +149,8 @@ def prepared(published_home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         undisturbed = shutil.copytree(home, home.parent / "undisturbed")
         with pytest.MonkeyPatch.context() as patch:
             points = points_passed(patch, lambda: verb.act(lifelong.open(undisturbed)))
-        return Prepared(verb, home, sorted(points), before, state(undisturbed))
+        stay = {fact.fact.prompt for fact in EditLog(undisturbed / "log").facts()}
+        return Prepared(verb, home, sorted(points), before & stay, state(undisturbed))
 
     return prepare
 

@@ -18,7 +18,6 @@ from lifelong.workspace import Workspace
 pytestmark = pytest.mark.crash
 
 Records = tuple[dict[str, Any], ...]
-PATIENCE = 120
 
 
 class Run:
@@ -31,18 +30,21 @@ class Run:
 
     def wait_for_the_job(self) -> None:
         """Until the job holds its lock: imports are over, or the process is."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + kills.PATIENCE
         while not self._lock.exists() and self._process.poll() is None:
             assert time.monotonic() < deadline, "the run never began"
             time.sleep(0.002)
 
     def finish(self) -> int:
-        return self._process.wait(PATIENCE)
+        _, told = self._process.communicate(timeout=kills.PATIENCE)
+        assert self._process.returncode in (0, 3), told.decode()
+        return self._process.returncode
 
     def kill(self) -> bool:
         """SIGKILL; whether it came before the end."""
         self._process.kill()
-        return self._process.wait(PATIENCE) < 0
+        self._process.communicate(timeout=kills.PATIENCE)
+        return self._process.returncode < 0
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +97,10 @@ def kill_and_finish(home: Path, moments: list[float], facts: Records, expected: 
     return killed
 
 
-def draw(seed: int, kills: int, duration: float) -> list[float]:
+def draw(seed: int, count: int, duration: float) -> list[float]:
     """Moments of the job, early ones first, so that late ones find something left to do."""
     random = Random(seed)
-    return sorted(random.uniform(0, 0.9 * duration) for _ in range(kills))
+    return sorted(random.uniform(0, 0.9 * duration) for _ in range(count))
 
 
 @pytest.mark.timeout(1800)
