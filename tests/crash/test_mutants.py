@@ -52,7 +52,9 @@ MUTANTS = {
     "verify: an event's hash": Mutant("editlog/verify.py", "seq)) != chained:", "seq)) == b'':", TAMPER),
     "verify: canonical body": Mutant("editlog/verify.py", "if canonical != body.encode():", "if False:", TAMPER),
     "verify: commitment": Mutant("editlog/verify.py", "if not hmac.compare_digest(", "if False and (", TAMPER),
-    "verify: digest and key": Mutant("editlog/verify.py", "    elif not same:", "    elif False:", TAMPER),
+    "verify: digest and key": Mutant(
+        "editlog/verify.py", 'Finding(seq, "text", f"the digest', 'Finding(None, "text", f"the digest', TAMPER
+    ),
     # HEAD and LENGTH
     "HEAD: its own check": Mutant("editlog/head.py", "if head.encode() != raw:", "if False:", HEAD),
     "HEAD: the log's end": Mutant(
