@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from editlog import replica
 from editlog.errors import IntegrityError
 from editlog.history import LoggedFact
-from editlog.store import EditLog
+from editlog.store import EditLog, utc_now
 from lifelong.experts.pack import read_pack
 from lifelong.layout import Layout
 from lifelong.publishing import build_gate, catch_up, publish, serving_state, write_state
@@ -73,7 +74,7 @@ def _undo(
 
 
 def rebuild(layout: Layout, log: EditLog, recipe: Recipe, *, dry_run: bool) -> Rebuild:
-    """Make the snapshot again from the log and the packs; every pack is read and checked on the way."""
+    """Make snapshot and replica again from the log and the packs; every pack is read and checked on the way."""
     state = serving_state(log)
     for pack in state.packs:
         read_pack(layout.experts, pack)
@@ -87,4 +88,5 @@ def rebuild(layout: Layout, log: EditLog, recipe: Recipe, *, dry_run: bool) -> R
             made = write_state(Path(scratch), state, gate)
     else:
         made = publish(layout, state, gate)
+        replica.rebuild(log, layout.replica, utc_now())
     return Rebuild(snapshot=made, was=was, identical=made == was, dry_run=dry_run)

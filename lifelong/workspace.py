@@ -330,7 +330,7 @@ class Workspace(Looking):
             return redact(self.layout, self.log, self.recipe, list(refs), actor=who, reason=reason, dry_run=dry_run)
 
     def rebuild(self, *, dry_run: bool = False) -> Rebuild:
-        """Make index, bank and snapshot again from the log and the packs, and serve them."""
+        """Make index, bank, snapshot and the readers' replica again from the log and the packs, and serve them."""
         from lifelong.undo import rebuild
 
         with self.job_lock():
