@@ -47,7 +47,7 @@ def diff(first: str, last: str | None, valid_at: datetime | None, as_json: bool,
 
 def _shown(found: dict[str, Any]) -> str:
     span = f"from event {found['from_seq']} ({text.when(found['from_at'])}) to {found['to_seq']}"
-    parts = [f"{span} ({text.when(found['to_at'])}): {', '.join(f'{len(found[name])} {name}' for name in COLUMNS)}"]
+    parts = [f"{span} ({text.when(found['to_at'])}): {', '.join(f'{name} {len(found[name])}' for name in COLUMNS)}"]
     for name, columns in COLUMNS.items():
         rows = [_brief(row) for row in found[name][:SHOWN]]
         if rows:

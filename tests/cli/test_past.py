@@ -114,7 +114,7 @@ def test_log_diff_tells_which_answers_changed(past: tuple[Cli, dict[str, Any]]) 
     changed = {one["prompt"]: (one["was"], one["is_now"]) for one in found["answers"]}
     assert changed == {"Paul Finch plays the": ("crown", "violin"), retracted["prompt"]: ("Corvale", None)}
     shown = call("log", "diff", "--from", "job-1").out
-    assert "2 added, 1 superseded, 1 retracted" in shown
+    assert "added 2, superseded 1, retracted 1" in shown
     assert "fact.retracted" in shown
 
 
