@@ -67,7 +67,7 @@ def revert(
 @dry_run_option
 @reads
 def rebuild(dry_run: bool, as_json: bool, home: Path | None) -> None:
-    """Make index, bank and snapshot again.
+    """Make index, bank, snapshot and replica again.
 
     They are made from the log and the experts alone, byte for byte the same.
 
