@@ -27,7 +27,7 @@ class Mutant(NamedTuple):
     tests: str
 
 
-TAMPER, DAMAGE, CRASH = "tests/editlog/test_tamper.py", "tests/editlog/test_damage.py", "tests/editlog/test_crash.py"
+TAMPER, CRASH = "tests/editlog/test_tamper.py", "tests/editlog/test_crash.py"
 RACES, FENCE, WITNESS = "tests/editlog/test_races.py", "tests/editlog/test_fence.py", "tests/editlog/test_witness.py"
 HEAD, REPLICA, RECOVER = "tests/editlog/test_head.py", "tests/editlog/test_replica.py", "tests/editlog/test_recover.py"
 PACK, HOSTILE, SNAPSHOT = (
@@ -64,7 +64,7 @@ MUTANTS = {
         "editlog/session.py", "        head.announce(self.directory, fresh)\n", "", CRASH
     ),
     "LENGTH: the file's length": Mutant(
-        "editlog/length.py", "if known == seq and found != expected:", "if False:", DAMAGE
+        "editlog/length.py", "if known == seq and found != expected:", "if False:", TAMPER
     ),
     "healing before a write": Mutant("editlog/session.py", "        heal(directory)\n", "", CRASH),
     # One writer
