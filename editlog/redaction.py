@@ -64,7 +64,6 @@ def rewrite(directory: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: 
         _clear(directory)
         try:
             before, fresh = _written(directory, fresh_file, seqs, more, stamp)
-            durable.sync(fresh_file, point="redact")
             session.fence(directory, before, held)
             length.withdraw(directory)
             head.announce(directory, fresh)
@@ -95,7 +94,7 @@ def _fold_wal(directory: Path) -> None:
 def _written(
     directory: Path, target: Path, seqs: Sequence[int], more: Sequence[Entry], stamp: Stamp
 ) -> tuple[Head, Head]:
-    """The new database, complete and closed; returns the heads of the old one and of the new."""
+    """The new database, complete, and synced by its checkpoint; returns the heads of the old one and of the new."""
     with session.connected(directory / session.DATABASE, read_only=True) as old:
         schema.check(old)
         before, _ = head.settle(directory, session.tail_of(old))

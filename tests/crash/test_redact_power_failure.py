@@ -67,6 +67,7 @@ def test_a_redaction_survives_a_power_failure_at_sampled_moments(tmp_path: Path)
 
 
 @pytest.mark.crash
+@pytest.mark.timeout(900)
 def test_a_redaction_survives_a_power_failure_at_any_moment(tmp_path: Path) -> None:
     operations = recorded(tmp_path, REDACT)
     assert list(violations(operations, tmp_path / "crashed", 1)) == []
@@ -75,7 +76,8 @@ def test_a_redaction_survives_a_power_failure_at_any_moment(tmp_path: Path) -> N
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("site", ["redact.sync", "head.next.sync", "commit.sync_directory", "head.sync_directory"])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("site", ["head.next.sync", "commit.sync_directory", "head.sync_directory"])
 def test_without_any_one_fsync_a_redaction_loses_something(tmp_path: Path, site: str) -> None:
     operations = recorded(tmp_path, WITHOUT.format(site=site) + REDACT)
     found = next(violations(operations, tmp_path / "crashed", 1), None)
