@@ -85,6 +85,7 @@ def take_in(home: Path, source: Path | io.BytesIO) -> None:
         author=None,
         reassert=False,
         signer=None,
+        spool=False,
         actor="benchmark",
         reason=None,
         dry_run=False,

@@ -45,6 +45,7 @@ Seq = Annotated[int, Field(ge=1, strict=True)]
 PublicKey = Annotated[str, StringConstraints(pattern=r"^ed25519:[0-9a-f]{64}$")]
 Signature = Annotated[str, StringConstraints(pattern=r"^ed25519:[0-9a-f]{128}$")]
 PackName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Spool = Annotated[str, StringConstraints(pattern=r"^[0-9]{20}-[0-9a-f]{16}$")]
 Nonce = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Moment = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"), AfterValidator(_there_is)
@@ -93,6 +94,13 @@ class FactPut(_Closed):
     commitment: Annotated[str, StringConstraints(pattern=r"^hmac-sha256:[0-9a-f]{64}$")]
     reasserts: Seq | None
     supersedes: Seq | None
+
+
+class InboxDrained(_Closed):
+    """A spooled ingest that was taken in, whole; `batch` is its ingest.batch event, null where no fact was new."""
+
+    spool: Spool
+    batch: Seq | None
 
 
 class FactRetracted(_Closed):
@@ -230,6 +238,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "base.attached": BaseAttached,
     "ingest.batch": IngestBatch,
     "fact.put": FactPut,
+    "inbox.drained": InboxDrained,
     "fact.retracted": FactRetracted,
     "fact.redacted": FactRedacted,
     "facts.signed": FactsSigned,

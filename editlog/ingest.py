@@ -170,10 +170,12 @@ def run(
     reassert: bool,
     dry_run: bool,
     signer: Signer | None = None,
+    spool: str | None = None,
 ) -> Receipt:
     """Ingest prepared tables in the writer's transaction; a dry run leaves it to be rolled back.
 
     `batch` has the fields of the ingest.batch event that are known beforehand. A `signer` signs what is accepted.
+    `spool` names the spooled ingest that these tables are, which the log then says was drained.
     """
     work = _Ingest(writer, reassert=reassert, origin_sha256=batch["origin_sha256"])
     for table in tables:
@@ -182,12 +184,15 @@ def run(
         work.finish(stamp, batch)
         if signer and work.counts["accepted"]:
             sign_facts(writer, work.batch, stamp, signer)
-    written = work.counts["accepted"] > 0 and not dry_run
+    put = work.counts["accepted"] > 0 and not dry_run
+    if spool is not None:
+        writer.append([Entry("inbox.drained", {"spool": spool, "batch": work.batch if put else None})], stamp)
+    written = put or spool is not None
     return Receipt(
         **work.counts,
         rejected=batch["rejected"],
         converted=batch["converted"],
-        batch=work.batch if written else None,
+        batch=work.batch if put else None,
         head=writer.commit() if written else writer.head,
     )
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _OF_THE_LOG = frozenset(
     {"workspace.created", "ingest.batch", "fact.put", "fact.retracted", "fact.redacted", "log.recovered"}
-    | {"facts.signed", "fact.approved", "fact.rejected"}
+    | {"facts.signed", "fact.approved", "fact.rejected", "inbox.drained"}
 )
 
 
@@ -163,7 +163,7 @@ class EditLog(Reader):
         signer: Signer | None = None,
         dry_run: bool = False,
     ) -> Receipt:
-        """Put facts, exactly once: what the log has already is counted, not written.
+        """Put facts, exactly once: what the log has already is counted, not written. Drains the inbox first.
 
         `origin` and the tagged `origin_sha256` name the input; `rejected` and `converted` are counts of what
         happened to it before, for the record. `reassert` puts stale repeats too, which then govern.
@@ -180,9 +180,67 @@ class EditLog(Reader):
             "converted": converted,
         }
         prepared = nullcontext(facts) if isinstance(facts, ingest.Prepared) else self.prepare(facts)
+        if not dry_run:
+            self.drain()
         with prepared as tables, self._writing() as writer:
             stamp = Stamp(writer.now, actor, reason)
             return ingest.run(writer, tables, stamp, batch, reassert=reassert, dry_run=dry_run, signer=signer)
+
+    def spool(
+        self,
+        prepared: Prepared,
+        *,
+        actor: str,
+        reason: str | None = None,
+        origin: str | None = None,
+        origin_sha256: str | None = None,
+        rejected: int = 0,
+        converted: int = 0,
+        reassert: bool = False,
+    ) -> str:
+        """Write an ingest into the inbox, durably, for the next writer to take in; returns its name there.
+
+        For where the log cannot be had. It is not in the log yet: no reader sees it.
+        """
+        from editlog import inbox
+
+        now = self._clock()
+        Stamp(now, actor, reason)  # what the drain will write: refused here or never
+        header = inbox.spool(
+            self.directory,
+            prepared,
+            now=now,
+            actor=actor,
+            reason=reason,
+            origin=origin,
+            origin_sha256=origin_sha256,
+            rejected=rejected,
+            converted=converted,
+            reassert=reassert,
+        )
+        return header.spool
+
+    def drain(self) -> list[Receipt]:
+        """Take in what was spooled, oldest first, each in a transaction of its own and exactly once."""
+        from editlog import inbox, ingest
+
+        receipts = []
+        for path in inbox.files(self.directory):
+            try:
+                header, drafts = inbox.read(path)
+            except FileNotFoundError:  # another writer has just drained it
+                continue
+            batch = header.model_dump(include={"origin", "origin_sha256", "rejected", "converted"})
+            with self.prepare(drafts) as tables, self._writing() as writer:
+                if not inbox.is_drained(writer.con, header.spool):
+                    stamp = Stamp(writer.now, header.actor, header.reason)
+                    receipts.append(
+                        ingest.run(
+                            writer, tables, stamp, batch, reassert=header.reassert, dry_run=False, spool=header.spool
+                        )
+                    )
+            inbox.remove(path)
+        return receipts
 
     def append(
         self, entries: Sequence[Entry], *, actor: str, reason: str | None = None, job: str | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from editlog import inbox
 from editlog.errors import LifelongError, UsageError
+from editlog.events import moment
 from editlog.replica import Replica
 from editlog.store import utc_now
 from lifelong.anchors.locality import Kept
@@ -31,6 +34,7 @@ def checkup(workspace: Workspace) -> list[Check]:
     checks: list[tuple[str, Callable[[Workspace], str]]] = [
         ("log", _log),
         ("replica", _replica),
+        ("inbox", _inbox),
         ("witness", _witness),
         ("snapshot", _snapshot),
         ("packs", _packs),
@@ -64,6 +68,17 @@ def _replica(workspace: Workspace) -> str:
     if behind:
         raise _Wrong(f"{behind} events behind; the next command that writes to the log brings it up")
     return f"every segment is what was written, at event {replica.manifest.seq}"
+
+
+def _inbox(workspace: Workspace) -> str:
+    directory = workspace.layout.log
+    found = inbox.waiting(directory)
+    for path in inbox.files(directory):
+        with contextlib.suppress(FileNotFoundError):  # drained meanwhile
+            inbox.read(path)
+    if found.oldest is None:
+        return "nothing was spooled that is not in the log"
+    return f"{found.count} spooled, the oldest at {moment(found.oldest)}; the next `ingest` or `run` takes them in"
 
 
 def _witness(workspace: Workspace) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from editlog.draft import Draft
 from editlog.durable import temporary_beside
 from editlog.endorsement import Signer
+from editlog.errors import Busy, UsageError
 from editlog.events import moment
 from editlog.formats import read_facts
 from editlog.lines import Reject
@@ -67,38 +68,46 @@ def ingest(
     author: str | None,
     reassert: bool,
     signer: Signer | None,
+    spool: bool,
     actor: str,
     reason: str | None,
     dry_run: bool,
 ) -> Receipt:
     """Read, validate and append; see `Workspace.ingest`."""
+    if spool and signer:
+        raise UsageError("a signed ingest cannot be spooled: it is signed when it is written; leave out one of the two")
     reader = read_facts(source, limit=limit, default_source=source_name, default_author=author)
     rejects = _Rejects(layout)
     try:
         with log.prepare(rejects.sorted_out(reader.drafts())) as prepared:
-            receipt = log.ingest(
-                prepared,
-                actor=actor,
-                reason=reason,
-                origin=Path(source).name if isinstance(source, str | Path) and str(source) != "-" else None,
-                origin_sha256=reader.sha256,
-                rejected=rejects.count,
-                converted=reader.converted,
-                reassert=reassert,
-                signer=signer,
-                dry_run=dry_run,
-            )
+            call: dict[str, Any] = {
+                "actor": actor,
+                "reason": reason,
+                "origin": Path(source).name if isinstance(source, str | Path) and str(source) != "-" else None,
+                "origin_sha256": reader.sha256,
+                "rejected": rejects.count,
+                "converted": reader.converted,
+                "reassert": reassert,
+            }
+            spooled = receipt = None
+            try:
+                receipt = log.ingest(prepared, signer=signer, dry_run=dry_run, **call)
+            except Busy:
+                if not spool or dry_run:
+                    raise
+                spooled = log.spool(prepared, **call)
         rejects_file = None if dry_run else rejects.keep()
     finally:
         rejects.drop()
     return Receipt(
-        accepted=receipt.accepted,
-        duplicate=receipt.duplicate,
-        superseding=receipt.superseding,
-        stale_repeat=receipt.stale_repeat,
-        rejected=receipt.rejected,
-        converted=receipt.converted,
-        batch=None if receipt.batch is None else f"b{receipt.batch}",
+        accepted=receipt.accepted if receipt else 0,
+        duplicate=receipt.duplicate if receipt else 0,
+        superseding=receipt.superseding if receipt else 0,
+        stale_repeat=receipt.stale_repeat if receipt else 0,
+        rejected=rejects.count,
+        converted=reader.converted,
+        batch=None if receipt is None or receipt.batch is None else f"b{receipt.batch}",
         rejects_file=str(rejects_file) if rejects_file else None,
+        spooled=spooled,
         dry_run=dry_run,
     )

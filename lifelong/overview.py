@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
+from editlog import inbox
 from editlog.events import moment
 from editlog.position import AsOf
 from editlog.reader import Reader
+from editlog.store import utc_now
 from lifelong.config import Config, read_recipe
 from lifelong.experts.pack import read_pack
 from lifelong.layout import Layout, pack_path
@@ -92,8 +94,15 @@ def status(
         expert_bytes=sum(_size(layout, pack) for pack in state.packs),
         snapshot=snapshot,
         snapshot_behind=as_of is None and is_behind(layout, state),
+        inbox=_inbox(layout),
         last_job=_last_job(log, seq),
     )
+
+
+def _inbox(layout: Layout) -> dict[str, Any]:
+    found = inbox.waiting(layout.log)
+    age = round((utc_now() - found.oldest).total_seconds(), 1) if found.oldest else None
+    return {"waiting": found.count, "oldest_seconds": age}
 
 
 def _size(layout: Layout, pack: str) -> int:

@@ -17,7 +17,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Receipt(Result):
-    """What an ingest did with the records it was given; `rejects_file` holds line, code and reason of each reject."""
+    """What an ingest did with the records it was given; `rejects_file` holds line, code and reason of each reject.
+
+    Where `spooled` names a file of the inbox, the log was held: nothing is in it yet, and no count is known.
+    """
 
     accepted: int
     duplicate: int
@@ -27,6 +30,7 @@ class Receipt(Result):
     converted: int
     batch: str | None
     rejects_file: str | None
+    spooled: str | None
     dry_run: bool
 
 
@@ -180,7 +184,10 @@ class Collected(Result):
 
 @dataclass(frozen=True)
 class Status(Result):
-    """A workspace at a glance. Ages are in seconds; `held` counts pending facts that are not admitted, by code."""
+    """A workspace at a glance. Ages are in seconds; `held` counts pending facts that are not admitted, by code.
+
+    `inbox`: how many spooled ingests are `waiting` for the next writer, and `oldest_seconds`, null where none is.
+    """
 
     home: str
     model: str
@@ -194,6 +201,7 @@ class Status(Result):
     expert_bytes: int
     snapshot: str | None
     snapshot_behind: bool
+    inbox: dict[str, Any]
     last_job: dict[str, Any] | None
 
 

@@ -165,12 +165,14 @@ class Workspace(Looking):
         reassert: bool = False,
         sign: Path | None = None,
         sign_days: float | None = None,
+        spool: bool = False,
         actor: str | None = None,
         reason: str | None = None,
         dry_run: bool = False,
     ) -> Receipt:
         """Append the facts of a file ("-": standard input) to the log; what cannot be read goes to a rejects file.
 
+        `spool` keeps them, durably, for the next writer to take in where the log is held for too long.
         `sign` is the file of a key that signs each of them; a signature holds `sign_days` (30) until it is applied.
         """
         from lifelong.ingesting import ingest
@@ -185,6 +187,7 @@ class Workspace(Looking):
             author=author,
             reassert=reassert,
             signer=signer_of(sign, sign_days),
+            spool=spool,
             actor=actor or default_actor(),
             reason=reason,
             dry_run=dry_run,
@@ -243,6 +246,7 @@ class Workspace(Looking):
             from lifelong.planning import waiting
             from lifelong.publishing import catch_up
 
+            log.drain()
             catch_up(self.layout, log, recipe)
             if not waiting(log, log.facts(), self.rules).facts:  # nothing to load a model for
                 return idle_report("nothing-pending", recipe.name, self.config.model)

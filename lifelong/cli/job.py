@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--source", "source_name", help="Name the source, for records that do not name theirs.")
 @click.option("--author", help="Name the author, for records that do not name theirs.")
 @click.option("--reassert", is_flag=True, help="Let facts that were superseded govern again.")
+@click.option("--spool", is_flag=True, help="Where the log is held, keep the facts for the next writer to take in.")
 @signs
 @changes
 def ingest(
@@ -31,6 +32,7 @@ def ingest(
     source_name: str | None,
     author: str | None,
     reassert: bool,
+    spool: bool,
     sign: Path | None,
     sign_days: float | None,
     actor: str | None,
@@ -44,7 +46,8 @@ def ingest(
     SOURCE is JSON lines or a JSON array, or `-` for standard input.
     Reads lifelong's own records and those of CounterFact, zsRE, KnowEdit, WikiBigEdit, HalluEditBench and
     ROME. What cannot be read goes to a rejects file, with its line and the reason; the good lines go in, and
-    the exit code is 3.
+    the exit code is 3. With --spool, a log that is held is no failure: the facts are kept, durably, in its
+    inbox, and the next ingest or run takes them in.
 
     \b
     Examples:
@@ -57,6 +60,7 @@ def ingest(
         source_name=source_name,
         author=author,
         reassert=reassert,
+        spool=spool,
         sign=sign,
         sign_days=sign_days,
         actor=actor,
@@ -64,6 +68,9 @@ def ingest(
         dry_run=dry_run,
     )
     emit(receipt.to_dict(), as_json, lambda: text.outcome(receipt.to_dict()))
+    if receipt.spooled:
+        said = f"The log is held: spooled as {receipt.spooled}. It is safe, but not yet in the log; the next writer"
+        click.echo(f"{said} (`ingest`, `run`) takes it in.", err=True)
     if receipt.rejected:
         where = f"; {receipt.rejects_file} says why" if receipt.rejects_file else ""
         raise PartlyDone(f"{text.count(receipt.rejected, 'record')} could not be read{where}")
