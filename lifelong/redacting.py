@@ -55,6 +55,8 @@ def redact(
     """Redact facts, and all others that give the same target to the same prompt; see `Workspace.redact`."""
     if reason is None:
         raise UsageError("a redaction needs a --reason: it is the one thing that the log will still say about it")
+    if not dry_run:
+        log.drain()  # what waits in the inbox may say the same
     before = set(log.redacted())
     asked = [seq for seq in _seqs(log, refs, before) if seq not in before]
     if not asked:

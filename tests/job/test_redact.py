@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 import lifelong
 from editlog.errors import UsageError
+from editlog.fact import Fact
 from editlog.responses import RESPONSES, Response, append_responses
 from lifelong.cli import main
 from lifelong.experts.pack import read_pack
@@ -185,6 +186,13 @@ def test_killed_in_the_middle_it_is_finished_by_asking_again(
     assert done.finished
     assert holders(littered.home, WORDINGS) == set()
     assert len(littered.log.events(kinds=["fact.redacted"])) == 2
+
+
+def test_what_waits_in_the_inbox_goes_with_it(littered: Workspace, facts: Records) -> None:
+    with littered.log.prepare([Fact.model_validate({**facts[0], "source": "late"})]) as prepared:
+        littered.log.spool(prepared, actor="eve")
+    assert len(littered.redact(["f4"], reason="asked", actor="dpo").redacted) == 3
+    assert holders(littered.home, WORDINGS) == set()
 
 
 def test_a_dry_run_changes_nothing_and_a_reason_must_be_given(littered: Workspace) -> None:
