@@ -1,7 +1,8 @@
 """From corpus to batches, as a pure function of the step.
 
 Contract: a batch depends on corpus, tokenizer, settings and step alone, so training resumes from
-a step number and nothing else. A step has three batches: `facts_at`, `notes_at` and `text_at`. A fact stands
+a step number and nothing else. A step has three batches: `facts_at`, `notes_at` and `text_at`; the first
+steps have no facts. A fact stands
 alone in its row, so no document attends to another, and starts at position 0 as it does in use; only its
 answer and the end-of-text are learned. A row of running text starts with a document, or the model would take
 whatever stands at position 0 for a fact; it is learned in full.
@@ -65,11 +66,12 @@ class Batches:
         settings: Settings,
         note_subjects: Sequence[KnownFact] = (),
     ) -> None:
-        if settings.warm_steps % WINDOW:
-            raise ValueError(f"warm_steps is {settings.warm_steps}; it has to be a multiple of {WINDOW}")
+        for name in ("warm_steps", "note_first_steps"):
+            if getattr(settings, name) % WINDOW:
+                raise ValueError(f"{name} is {getattr(settings, name)}; it has to be a multiple of {WINDOW}")
         self.settings = settings
         self._facts = facts
-        self._notes = Notes(facts, note_subjects, settings.irrelevant_note_share)
+        self._notes = Notes(facts, note_subjects, settings.irrelevant_note_share, settings.early_pair_share)
         self._pad, self._end = tokenizer.pad_token_id, tokenizer.eos_token_id
         self._tokenizer = tokenizer.backend_tokenizer
         self._tokenizer.no_padding()
@@ -83,8 +85,8 @@ class Batches:
         self._windows: dict[str, tuple[int, list[list[Row]]]] = {}
 
     def facts_at(self, step: int) -> Batch:
-        """Return the fact rows of a step, padded on the right."""
-        return self._batch("facts", step, self.settings.fact_rows)
+        """Return the fact rows of a step, padded on the right; the steps of notes alone do not count."""
+        return self._batch("facts", step - self.settings.note_first_steps, self.settings.fact_rows)
 
     def notes_at(self, step: int) -> Batch:
         """Return the rows of a step that a note stands before, padded on the right."""
@@ -118,7 +120,7 @@ class Batches:
         number, index = divmod(step, WINDOW)
         if self._windows.get(kind, (-1, []))[0] != number:
             rng = random.Random(f"{self.settings.seed}:{kind}:{number}")
-            visits = self._fact_visits(number, rng) if kind == "facts" else self._note_visits(rows, rng)
+            visits = self._fact_visits(number, rng) if kind == "facts" else self._note_visits(number, rows, rng)
             self._windows[kind] = (number, self._arranged(visits, rows, rng))
         return self._padded(self._windows[kind][1][index])
 
@@ -127,10 +129,11 @@ class Batches:
         facts = [self._facts[self.visited(visit)] for visit in range(number * count, (number + 1) * count)]
         return [self._visit(fact, rng) for fact in facts]
 
-    def _note_visits(self, rows: int, rng: random.Random) -> list[Visit]:
+    def _note_visits(self, number: int, rows: int, rng: random.Random) -> list[Visit]:
         visits = []
+        draw = self._notes.draw_early if number * WINDOW < self.settings.note_first_steps else self._notes.draw
         for _ in range(rows * WINDOW):
-            noted = self._notes.draw(rng)
+            noted = draw(rng)
             kind = rng.random()
             if kind < self.settings.chat_share:
                 apart = rng.random() < 0.5

@@ -61,8 +61,11 @@ def sentence(wording: str, answer: str) -> str:
 class Notes:
     """Draws notes about known facts and about subjects outside the list."""
 
-    def __init__(self, facts: Sequence[KnownFact], outside: Sequence[KnownFact], irrelevant_share: float) -> None:
+    def __init__(
+        self, facts: Sequence[KnownFact], outside: Sequence[KnownFact], irrelevant_share: float, pair_share: float
+    ) -> None:
         self._irrelevant_share = irrelevant_share
+        self._pair_share = pair_share
         self._known = [fact for fact in facts if not is_held_out(fact.subject)]
         self._changeable = [fact for fact in (*self._known, *outside) if fact.others and not is_held_out(fact.subject)]
         self._of_relation: dict[str, list[KnownFact]] = defaultdict(list)
@@ -86,6 +89,17 @@ class Notes:
             fact = rng.choice(self._known)
             note = self._of_other_subject(rng, fact) if kind < _OTHER_SUBJECT else self._of_other_relation(rng, fact)
             return self._noted(rng, [note], fact, fact.object)
+        return self._pair(rng)
+
+    def draw_early(self, rng: random.Random) -> Noted:
+        """Return a note that bears upon the prompt, alone or beside one of another subject: nothing to be recited."""
+        if rng.random() < self._pair_share:
+            return self._pair(rng)
+        fact = rng.choice(self._changeable)
+        told = rng.choice(fact.others)
+        return self._noted(rng, [self._note(rng, fact, told)], fact, told)
+
+    def _pair(self, rng: random.Random) -> Noted:
         fact = rng.choice(self._changeable)
         told = rng.choice(fact.others)
         pair = [self._note(rng, fact, told), self._of_other_subject(rng, fact)]

@@ -35,19 +35,23 @@ class Settings:
     feed_forward: int = 768
     positions: int = 512
     # training
-    steps: int = 3_100
+    steps: int = 5_000
     warmup_steps: int = 60
-    decay_steps: int = 900
+    decay_steps: int = 1_500
     # Muon's rate for the matrices inside the layers, AdamW's for the rest.
     matrix_rate: float = 5e-3
     embedding_rate: float = 2.5e-3
     weight_decay: float = 0.03
-    fact_rows: int = 88
-    note_rows: int = 64
+    fact_rows: int = 96
+    note_rows: int = 48
     text_rows: int = 4
     text_length: int = 128
     note_weight: float = 1.0
     text_weight: float = 0.5
+    # So many steps of notes and text alone come first, mostly two notes of which one is asked: reading what stands
+    # there is learned before anything can be recited.
+    note_first_steps: int = 800
+    early_pair_share: float = 0.6
     # Shares of the fact rows, and of the note rows, that stand in a form other than the bare prompt.
     context_share: float = 0.10
     longest_context: int = 28

@@ -34,7 +34,7 @@ class Progress:
     tokens: int = 0
     device: str = ""
     seconds: float = 0.0
-    losses: list[tuple[float, ...]] = field(default_factory=list)
+    losses: list[dict[str, float]] = field(default_factory=list)
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, settings: Settings) -> LlamaForCausalLM:
@@ -145,27 +145,29 @@ def train(
     optimisers = Optimisers(model, settings)
     progress = _resume(folder / CHECKPOINT, model, optimisers, device)
     progress.device = "one GPU" if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    weights = {"facts": 1.0, "notes": settings.note_weight, "text": settings.text_weight}
     first_decay_step = settings.steps - settings.decay_steps
     started = time.monotonic() - progress.seconds
     for step in range(progress.step, settings.steps):
         if step == first_decay_step:
             _save(folder / STABLE, model, optimisers, progress)
-        parts = (batches.facts_at(step), batches.notes_at(step), batches.text_at(step))
-        losses = []
-        for weight, part in zip((1.0, settings.note_weight, settings.text_weight), parts, strict=True):
+        parts = {"notes": batches.notes_at(step), "text": batches.text_at(step)}
+        if step >= settings.note_first_steps:
+            parts["facts"] = batches.facts_at(step)
+        losses = {}
+        for name, part in parts.items():
             loss = batch_loss(model, part.to(device))
-            (weight * loss).backward()
-            losses.append(loss.detach())
+            (weights[name] * loss).backward()
+            losses[name] = loss.detach()
         torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
         optimisers.step(step)
         progress.step = step + 1
-        progress.tokens += sum(part.ids.numel() for part in parts)
+        progress.tokens += sum(part.ids.numel() for part in parts.values())
         progress.seconds = time.monotonic() - started
         if progress.step % _LOG_EVERY == 0:
-            values = [round(loss.item(), 4) for loss in losses]
-            progress.losses.append((progress.step, *values))
-            share = f"{progress.step}/{settings.steps}"
-            _LOG.info("step %s: facts %.3f, notes %.3f, text %.3f, %.0f s", share, *values, progress.seconds)
+            values = {name: round(loss.item(), 4) for name, loss in losses.items()}
+            progress.losses.append({"step": progress.step, **values})
+            _LOG.info("step %s/%s: %s, %.0f s", progress.step, settings.steps, values, progress.seconds)
         if progress.step % settings.checkpoint_every == 0 or progress.step == settings.steps:
             _save(folder / CHECKPOINT, model, optimisers, progress)
             on_checkpoint(progress)

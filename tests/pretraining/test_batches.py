@@ -24,6 +24,7 @@ SETTINGS = Settings(
     note_rows=4,
     text_rows=2,
     text_length=12,
+    note_first_steps=0,
     warm_facts=2,
     warm_steps=8,
 )
@@ -83,6 +84,19 @@ def test_a_note_about_the_fact_asked_changes_the_answer_and_no_other_note_does(
             assert told or answer == truth[subject], before
             seen.add(answer == truth[subject])
     assert seen == {True, False}
+
+
+def test_the_first_notes_all_bear_upon_the_prompt_and_many_stand_beside_another(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    batches = Batches(FACTS, TEXT, tokenizer, replace(SETTINGS, note_first_steps=16, note_rows=8))
+    told = []
+    for step in range(16):
+        for before, learned in rows_of(batches.notes_at(step), tokenizer):
+            assert f" {learned.removesuffix(END_OF_TEXT).strip()}." in before
+            told.append(sum(before.count(f" {place}.") for place in ("Paris", "Bern")))
+    assert {1, 2} <= set(told)
+    assert torch.equal(batches.facts_at(16).ids, Batches(FACTS, TEXT, tokenizer, SETTINGS).facts_at(0).ids)
 
 
 def test_some_facts_are_visited_first_then_each_before_any_again(batches: Batches) -> None:

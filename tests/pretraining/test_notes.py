@@ -23,7 +23,7 @@ def held_out_subjects() -> set[str]:
 
 
 def test_no_training_note_speaks_of_a_held_out_subject_or_in_a_held_out_wording() -> None:
-    drawer, rng = notes.Notes(FACTS, (), irrelevant_share=0.5), random.Random(0)
+    drawer, rng = notes.Notes(FACTS, (), irrelevant_share=0.5, pair_share=0.5), random.Random(0)
     assert held_out_subjects()
     for _ in range(500):
         context, prompt, _ = drawer.draw(rng)
@@ -33,7 +33,7 @@ def test_no_training_note_speaks_of_a_held_out_subject_or_in_a_held_out_wording(
 
 
 def test_a_note_of_another_subject_or_relation_leaves_the_answer() -> None:
-    drawer, rng = notes.Notes(FACTS, (), irrelevant_share=1.0), random.Random(0)
+    drawer, rng = notes.Notes(FACTS, (), irrelevant_share=1.0, pair_share=0.5), random.Random(0)
     truths = {each.subject: each.object for each in FACTS}
     left = [noted for noted in (drawer.draw(rng) for _ in range(300)) if noted.answer.startswith("truth")]
     assert len(left) > 150
