@@ -144,7 +144,7 @@ def test_a_damaged_snapshot_is_named_and_mended(published: Workspace, facts: Rec
     fresh = lifelong.open(published.home)
     with pytest.raises(IntegrityError, match="lifelong rebuild"):
         fresh.ask(facts[0]["prompt"])
-    assert [check.name for check in fresh.doctor() if not check.ok] == ["snapshot", "gate"]
+    assert [check.name for check in fresh.doctor() if not check.ok] == ["snapshot", "gate", "locality"]
     assert fresh.rebuild().identical
     assert fresh.ask(facts[0]["prompt"])[0].text == facts[0]["target"]
 
