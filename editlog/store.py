@@ -330,6 +330,7 @@ class EditLog(Reader):
         step. What lies outside the log (packs, snapshots, reports) is the caller's: see `Workspace.redact`. Raises
         IntegrityError, and changes nothing, where `verify` finds anything.
         """
+        self.drain()  # what is spooled may hold the same words
         if findings := self.verify():
             raise IntegrityError(f"the log is not intact, so nothing was redacted: {findings[0].message}")
         with locked(self.directory, shared=False, timeout=self._timeout) as held:

@@ -122,6 +122,14 @@ def test_the_tables_name_every_point(log: EditLog, monkeypatch: pytest.MonkeyPat
     assert {point for point in passed if point.startswith("inbox")} == set(REMOVING)
 
 
+def test_a_redaction_leaves_no_words_in_the_inbox(log: EditLog) -> None:
+    log.ingest([SYDNEY], actor="bob")
+    spool(log, [SYDNEY])
+    log.redact([log.facts()[0].seq], actor="bob", reason="asked to")
+    assert inbox.files(log.directory) == []
+    assert log.facts() == []
+
+
 @pytest.mark.parametrize("damage", [b"", b"{}\n", b'{"prompt":"x","target":"y"}\n'])
 def test_a_spooled_ingest_that_was_altered_is_refused_and_kept(log: EditLog, damage: bytes) -> None:
     spool(log, FACTS)
