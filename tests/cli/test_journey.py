@@ -10,6 +10,7 @@ KEYS_OF_METRICS = {
     "edits", "recipe", "model", "reliability", "generality", "oracle", "locality", "portability", "retention",
     "router", "governed_probes", "seconds_per_edit", "bytes_per_edit", "peak_mb", "counts",
 }  # fmt: skip
+LIFE = {"fact.put", "job.started", "facts.applied", "job.audited", "job.finished"}
 
 
 def test_an_edited_prompt_gets_its_target(call: Cli, edited: dict[str, Any]) -> None:
@@ -58,8 +59,8 @@ def test_blame_leads_back_to_the_event_and_the_words(call: Cli, edited: dict[str
     found = call("blame", edited["prompt"], "--json").json
     assert (found["fact"], found["job"]) == (edited["ref"], "job-1")
     assert found["record"]["target"] == edited["target"]
-    assert [event["kind"] for event in found["events"]] == ["fact.put", "facts.applied"]
-    assert [event["actor"] for event in found["events"]] == ["ada", "night"]
+    assert {event["kind"] for event in found["events"]} == LIFE
+    assert [event["actor"] for event in found["events"]] == ["ada", *["night"] * (len(LIFE) - 1)]
     assert found["events"][0]["reason"] == "a first dozen"
     assert edited["target"] in call("blame", edited["prompt"]).out
 
@@ -76,14 +77,14 @@ def test_route_explain_shows_the_nearest_anchor_on_a_hit_and_on_a_miss(call: Cli
 def test_retract_gives_the_old_answer_back_and_leaves_the_others(copy: Cli, edited: dict[str, Any]) -> None:
     others = [row["facts"][0] for row in copy("experts", "list", "--json").json if row["facts"] != [edited["ref"]]]
     prompts = [copy("fact", "show", ref, "--json").json["record"]["prompt"] for ref in others]
-    before = copy("ask", *prompts, "--json").json if prompts else []
+    before = [(one["text"], one["fact"]) for one in copy("ask", *prompts, "--json").json] if prompts else []
     base = copy("ask", edited["prompt"], "--no-edits").out
 
     undo = copy("retract", edited["ref"], "--reason", "a test takes it back", "--actor", "bob", "--json").json
 
     assert undo["retracted"] == undo["back_to_base"] == [edited["ref"]]
     assert copy("ask", edited["prompt"]).out == base
-    assert not prompts or copy("ask", *prompts, "--json").json == before
+    assert not prompts or [(one["text"], one["fact"]) for one in copy("ask", *prompts, "--json").json] == before
     event = copy("log", "list", "--kind", "fact.retracted", "--json").json[0]
     assert (event["actor"], event["reason"]) == ("bob", "a test takes it back")
     assert copy("fact", "show", edited["ref"], "--json").json["status"] == "retracted"
@@ -155,7 +156,8 @@ def test_the_log_is_listed_shown_verified_and_exported(call: Cli, tmp_path: Path
 
 def test_a_fact_has_a_history(call: Cli, edited: dict[str, Any]) -> None:
     kinds = [one["kind"] for one in call("fact", "history", edited["ref"], "--json").json]
-    assert kinds == ["fact.put", "facts.applied"]
+    assert kinds[0] == "fact.put"
+    assert set(kinds) == LIFE
     about = call("fact", "history", "--subject", edited["subject"].upper(), "--json").json
     assert edited["ref"] in {one["fact"] for one in about}
 

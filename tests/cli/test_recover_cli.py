@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from terminal import Cli
@@ -37,11 +38,20 @@ def test_6_every_verb_names_the_damage_and_recover_brings_it_back(copy: Cli, tmp
     assert copy("log", "recover").out.strip() == "The log and the packs are intact: there is nothing to recover."
 
 
+def test_what_the_replica_holds_is_not_lost(copy: Cli) -> None:
+    older = (copy.home / "log" / "edits.duckdb").read_bytes()
+    assert copy("ingest", "-", stdin='{"prompt": "One more is", "target": "one"}\n').code == 0
+    (copy.home / "log" / "edits.duckdb").write_bytes(older)
+    assert copy("log", "recover").code == 0
+    assert copy("fact", "history", "--prompt", "One more is", "--json").json
+
+
 def test_3_what_is_lost_is_told_by_number(copy: Cli) -> None:
     last = copy("log", "list", "--limit", "1", "--json").json[0]["seq"]
     older = (copy.home / "log" / "edits.duckdb").read_bytes()
     assert copy("ingest", "-", stdin='{"prompt": "One more is", "target": "one"}\n').code == 0
     (copy.home / "log" / "edits.duckdb").write_bytes(older)
+    shutil.rmtree(copy.home / "log" / "replica")
     done = copy("log", "recover")
     assert done.code == 3
     assert f"the events {last + 1} to {last + 2} are lost; the damaged files are in " in done.err

@@ -88,7 +88,9 @@ def test_blame_names_everything_behind_an_answer(published: Workspace, facts: Re
     assert blame.record is not None
     assert blame.record["prompt"] == facts[6]["prompt"]
     assert blame.job == "job-1"
-    assert [event["kind"] for event in blame.events] == ["fact.put", "facts.applied"]
+    kinds = [event["kind"] for event in blame.events]
+    assert kinds[0] == "fact.put"
+    assert set(kinds) == {"fact.put", "job.started", "facts.applied", "job.audited", "job.finished"}
     assert not published.blame("He was born in a small town and").hit
 
 
