@@ -35,9 +35,9 @@ class Evidence:
     """The same of the masked prompt."""
 
 
-KINDS = ("named", "worded", "unrelated")
-"""What a candidate shares with the prompt, and by which it is held to a threshold: the subject's name; else the wording
-of the relation; else neither."""
+KINDS = ("near", "unrelated")
+"""What a candidate is to the prompt, and by which it is held to a threshold: near, where they share the subject's name
+or the wording of the relation; else unrelated."""
 SAME_RELATION = 0.5
 """From this similarity on a prompt words the same relation as an anchor."""
 
@@ -113,9 +113,9 @@ def _log_odds(rows: NDArray[np.float64], weights: Weights) -> NDArray[np.float64
 def kinds(evidence: NDArray[np.floating]) -> NDArray[np.str_]:
     """The kind, one of KINDS, of each row of `evidence` [n, features]."""
     rows = np.asarray(evidence, dtype=np.float64).reshape(-1, len(FEATURES))
-    named, worded, unrelated = KINDS
+    near, unrelated = KINDS
     similar = rows[:, FEATURES.index("similarity")] >= SAME_RELATION
-    return np.where(is_named(rows), named, np.where(similar, worded, unrelated))
+    return np.where(is_named(rows) | similar, near, unrelated)
 
 
 def choose(scored: NDArray[np.floating], seqs: NDArray[np.integer]) -> int | None:

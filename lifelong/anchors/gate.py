@@ -163,7 +163,7 @@ class Gate:
         scope = self._scope_of(anchor)
         score = 0.0 if scope.negative else 1.0
         fact = None if scope.negative else scope.seq
-        return Decision(fact, score, probability(self.thresholds["named"]), self._anchors[anchor], _subject(scope))
+        return Decision(fact, score, probability(self.thresholds["near"]), self._anchors[anchor], _subject(scope))
 
     def _decide(self, found: Candidates, moment: datetime) -> Decision:
         odds = self._odds(found, moment)

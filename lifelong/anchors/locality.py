@@ -1,7 +1,7 @@
 """The promise of locality: thresholds from out-of-scope prompts made of the log itself, and whether they keep it.
 
 Near is a prompt that names a fact's subject, or words the relation of some fact; any other is unrelated. Each
-kind of evidence has a threshold of its own: `thresholds` calibrates them (split conformal,
+kind has a threshold of its own: `thresholds` calibrates them (split conformal,
 `policies.calibration`), `kept` checks the promise on probes that had no part in it.
 """
 
@@ -19,7 +19,7 @@ from lifelong.anchors.negatives import Negative, make_negatives
 from lifelong.anchors.prior import Prior
 from lifelong.anchors.recall import Candidates, Recall
 from policies.calibration import LocalityBudget, calibrate, exceeds
-from policies.routing import KINDS, SAME_RELATION, Verifier, kinds, scores
+from policies.routing import KINDS, SAME_RELATION, Verifier, is_named, kinds, scores
 
 CHUNK = 512
 """Prompts routed together: bounds the memory of a call."""
@@ -49,8 +49,8 @@ class Kept:
 
 
 def promised(budget: LocalityBudget) -> dict[str, float]:
-    """The share of false hits that prompts may have by each kind of evidence."""
-    return {"named": budget.near, "worded": budget.near, "unrelated": budget.unrelated}
+    """The share of false hits that prompts of each kind may have."""
+    return {"near": budget.near, "unrelated": budget.unrelated}
 
 
 def scored_negatives(recall: Recall, verifier: Verifier) -> list[list[Scored]]:
@@ -68,17 +68,17 @@ def scored_negatives(recall: Recall, verifier: Verifier) -> list[list[Scored]]:
     return scored
 
 
-def score_negative(candidates: Candidates, counts: NDArray[np.bool_], verifier: Verifier, near: bool) -> list[Scored]:
-    """What an out-of-scope prompt says of the thresholds: of `named` where it names a fact's subject, else of
-    `unrelated`, and of `worded` where it is `near`, wording a relation of the log.
+def score_negative(candidates: Candidates, counts: NDArray[np.bool_], verifier: Verifier, worded: bool) -> list[Scored]:
+    """What an out-of-scope prompt says of the thresholds: of `near` where it names a fact's subject or, being
+    `worded`, has the wording of a fact's relation; of `unrelated` where it names none.
 
     `counts` [candidates] are those that the prompt must not be sent to.
     """
     odds, kind = scores(candidates.evidence, verifier), kinds(candidates.evidence)
     best = {each: float(odds[counts & (kind == each)].max(initial=-np.inf)) for each in KINDS}
-    if (counts & (kind == "named")).any():
-        return [Scored("named", best["named"])]
-    return [Scored(each, best[each]) for each in (("worded", "unrelated") if near else ("unrelated",))]
+    if (counts & is_named(candidates.evidence)).any():
+        return [Scored("near", best["near"])]
+    return [Scored(each, best[each]) for each in (KINDS if worded else ("unrelated",))]
 
 
 def is_worded(vectors: Vectors, recall: Recall) -> NDArray[np.bool_]:

@@ -156,9 +156,8 @@ def _tails(streams: Sequence[Rows], verifier: Verifier) -> dict[str, Tail]:
     """
     scored = [_scores(rows, verifier) for rows in streams]
     tails = {"unrelated": _tail([score for each in scored for score in each["unrelated"]])}
-    for kind in ("named", "worded"):
-        enough = [tail for each in scored if (tail := _tail(each[kind])).count >= FEWEST]
-        tails[kind] = max(enough, key=lambda tail: tail.reached_by(LocalityBudget().near))
+    enough = [tail for each in scored if (tail := _tail(each["near"])).count >= FEWEST]
+    tails["near"] = max(enough, key=lambda tail: tail.reached_by(LocalityBudget().near))
     return tails
 
 

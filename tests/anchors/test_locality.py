@@ -33,14 +33,14 @@ def build(facts, **budget):
 
 def test_the_promise_is_checked_on_probes_made_of_the_log():
     kept = build(facts(36)).kept()
-    assert [(each.kind, each.promised) for each in kept] == [("named", 0.02), ("worded", 0.02), ("unrelated", 0.001)]
+    assert [(each.kind, each.promised) for each in kept] == [("near", 0.02), ("unrelated", 0.001)]
     assert all(each.probes > 10 for each in kept)
     assert not any(each.broken for each in kept)
 
 
 def test_a_stricter_budget_asks_for_a_higher_score():
     lax, strict = build(facts(36), near=0.2).thresholds, build(facts(36), near=0.01).thresholds
-    assert strict["named"] > lax["named"]
+    assert strict["near"] > lax["near"]
 
 
 def test_thresholds_are_calibrated_again_as_the_log_grows():
@@ -52,13 +52,13 @@ def test_thresholds_are_calibrated_again_as_the_log_grows():
             *(ScopedFact(100 + i, f"Who is the deputy mayor of {p}?", p, "deputy mayor") for i, p in enumerate(PLACES)),
         ]
     )
-    assert grown.thresholds["named"] != small["named"]
+    assert grown.thresholds["near"] != small["near"]
 
 
 def test_a_broken_promise_is_told():
-    assert Kept("named", 0.02, probes=200, false_hits=14).broken
-    assert not Kept("named", 0.02, probes=200, false_hits=6).broken
-    assert not Kept("named", 0.02, probes=0, false_hits=0).broken
+    assert Kept("near", 0.02, probes=200, false_hits=14).broken
+    assert not Kept("near", 0.02, probes=200, false_hits=6).broken
+    assert not Kept("near", 0.02, probes=0, false_hits=0).broken
 
 
 @given(st.integers(0, 100), st.floats(0.001, 0.5))

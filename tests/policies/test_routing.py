@@ -49,7 +49,7 @@ def test_a_misspelt_name_outweighs_a_name_with_one_word_exchanged():
 
 def test_a_candidate_is_held_to_what_it_shares_with_the_prompt():
     rows = [row(name=1, similarity=0.1), row(name=0.9, similarity=0.8), row(name=0.9, similarity=0.1)]
-    assert list(kinds(np.array(rows))) == ["named", "worded", "unrelated"]
+    assert list(kinds(np.array(rows))) == ["near", "near", "unrelated"]
 
 
 def test_evidence_that_is_not_a_number_never_wins():
