@@ -4,8 +4,6 @@ Contract: `[X]` stands for the subject and the object follows; ParaRel's own pat
 are all trained on. The table is `statements.txt`.
 """
 
-from pathlib import Path
+from pretraining.wordings.tables import read_table
 
-from pretraining.wordings.tables import parsed
-
-STATEMENTS = parsed(Path(__file__).with_name("statements.txt").read_text(encoding="utf-8"))
+STATEMENTS = read_table("statements.txt")
