@@ -1,5 +1,7 @@
 """Evidence to a score, scores to a choice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,16 +17,7 @@ WORDING = Weights(
     bare_anchor=1.0,
     bare_prompt=0.0,
 )
-NAMES = Weights(
-    bias=-14.0,
-    name=8.0,
-    weakest_word=4.0,
-    longer_name=-3.0,
-    similarity=6.0,
-    overlap=2.0,
-    bare_anchor=1.0,
-    bare_prompt=0.0,
-)
+NAMES = replace(WORDING, bias=-14.0, name=8.0, weakest_word=4.0)
 VERIFIER = Verifier(named=WORDING, unnamed=NAMES)
 
 
