@@ -219,9 +219,7 @@ def likeness(one: Name, other: Name) -> float:
     """Share of letter trigrams two names have in common (Dice); 0 where their numbers differ."""
     if [w for w in one if w.isdigit()] != [w for w in other if w.isdigit()]:
         return 0.0
-    a, b = _trigram_counts(one), _trigram_counts(other)
-    shared = sum(min(count, b[gram]) for gram, count in a.items() if gram in b)
-    return 2.0 * shared / max(1, a.total() + b.total())
+    return _dice(_trigram_counts(one), _trigram_counts(other))
 
 
 def weakest_word(one: Name, other: Name) -> float:
@@ -233,8 +231,12 @@ def weakest_word(one: Name, other: Name) -> float:
 @lru_cache(maxsize=1 << 14)
 def _word_likeness(one: str, other: str) -> float:
     """Share of letter pairs, edges included, that two words have in common (Dice)."""
-    a, b = (Counter(zip(f"^{word}", f"{word}$", strict=True)) for word in (one, other))
-    return 2.0 * (a & b).total() / (a.total() + b.total())
+    return _dice(*(Counter(map("".join, zip(f"^{word}", f"{word}$", strict=True))) for word in (one, other)))
+
+
+def _dice(one: Counter[str], other: Counter[str]) -> float:
+    shared = sum(min(count, other[gram]) for gram, count in one.items() if gram in other)
+    return 2.0 * shared / max(1, one.total() + other.total())
 
 
 def coverage(name: Name, said: AbstractSet[str]) -> float:
