@@ -81,8 +81,7 @@ class Gate:
     ) -> Gate:
         """Embed every anchor of `facts` (live ones, each seq once, unless negative) and calibrate the
         thresholds; `prior` is the encoder's shipped one, if not given."""
-        scopes = with_relations([scope for fact in facts for scope in scopes_of(fact)])
-        vectors = stored.embed([text for scope in scopes for text in scope.masked()], encoder)
+        scopes, vectors = _embedded(facts, encoder)
         prior = prior or prior_for(encoder)
         never = dict.fromkeys(prior.tails, float("inf"))
         gate = cls(scopes, vectors, encoder=encoder, budget=budget, verifier=prior.verifier, thresholds=never)
@@ -112,10 +111,16 @@ class Gate:
         )
 
     def over(self, facts: Sequence[ScopedFact]) -> Gate:
-        """The same gate, with its thresholds, over these of its facts: what is left when others were redacted."""
-        gate = Gate.build(facts, encoder=self._encoder, budget=self.budget)
-        gate.thresholds = dict(self.thresholds)
-        return gate
+        """The same gate over these of its facts, thresholds as they were: what is left when others were redacted."""
+        scopes, vectors = _embedded(facts, self._encoder)
+        return Gate(
+            scopes,
+            vectors,
+            encoder=self._encoder,
+            budget=self.budget,
+            verifier=self._verifier,
+            thresholds=self.thresholds,
+        )
 
     def save(self, directory: Path) -> None:
         """Write the gate's files into `directory`, which must exist; the same gate writes the same bytes."""
@@ -203,9 +208,15 @@ class Gate:
         return self._scopes[int(self._recall.owner[anchor])]
 
     def kept(self) -> list[Kept]:
-        """Whether the promise of the budget is kept, by kind of evidence, on out-of-scope prompts made of the log."""
+        """Whether the promise of the budget is kept, by kind of prompt, on out-of-scope prompts made of the log."""
         scored = scored_negatives(self._recall, self._verifier)
         return kept(scored, self.budget, prior_for(self._encoder))
+
+
+def _embedded(facts: Sequence[ScopedFact], encoder: Encoder) -> tuple[list[Scope], Vectors]:
+    """The scopes of all facts, and a vector for each anchor of each scope."""
+    scopes = with_relations([scope for fact in facts for scope in scopes_of(fact)])
+    return scopes, stored.embed([text for scope in scopes for text in scope.masked()], encoder)
 
 
 def _kind(found: Candidates, i: int) -> str:

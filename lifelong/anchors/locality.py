@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lifelong.anchors.encoder import Vectors
 from lifelong.anchors.negatives import Negative, make_negatives
 from lifelong.anchors.prior import Prior
 from lifelong.anchors.recall import Candidates, Recall
@@ -81,13 +80,6 @@ def score_negative(candidates: Candidates, counts: NDArray[np.bool_], verifier: 
     return [Scored(each, best[each]) for each in (KINDS if worded else ("unrelated",))]
 
 
-def is_worded(vectors: Vectors, recall: Recall) -> NDArray[np.bool_]:
-    """Whether masked prompts [n, dim] word the relation of any fact."""
-    if not len(recall.vectors):
-        return np.zeros(len(vectors), dtype=bool)
-    return np.asarray((vectors @ recall.vectors.T).max(axis=1, initial=-1.0) >= SAME_RELATION)
-
-
 def _words_a_relation(made: Sequence[Negative], recall: Recall) -> NDArray[np.bool_]:
     """Whether a fact about another name words the relation of each negative."""
     rows: dict[str, tuple[int, set[tuple[str, ...]]]] = {}
@@ -106,7 +98,7 @@ def _words_a_relation(made: Sequence[Negative], recall: Recall) -> NDArray[np.bo
 
 
 def thresholds(scored: Sequence[Sequence[Scored]], budget: LocalityBudget, prior: Prior) -> dict[str, float]:
-    """The log-odds that a candidate must reach, by kind of evidence."""
+    """The log-odds that a candidate must reach, by kind of prompt."""
     rates = promised(budget)
     return {kind: calibrate(list(_of_kind(scored, kind)), rates[kind], prior.tails[kind]) for kind in KINDS}
 

@@ -17,8 +17,8 @@ import click
 import numpy as np
 
 from editlog.canonical import fold
-from lifelong.anchors.encoder import Encoder, LexicalEncoder, default_encoder
-from lifelong.anchors.locality import is_worded, score_negative
+from lifelong.anchors.encoder import Encoder, LexicalEncoder, Vectors, default_encoder
+from lifelong.anchors.locality import score_negative
 from lifelong.anchors.prior import DATA, Prior
 from lifelong.anchors.recall import Candidates, Recall
 from lifelong.anchors.scope import ScopedFact, mask_name, scopes_of
@@ -27,7 +27,7 @@ from lifelong.anchors.stored import embed
 from lifelong.anchors.subject import Name, NameIndex, guess_name, subject_name
 from lifelong.evaluation.probe_rules import is_governed, is_mislabelled
 from policies.calibration import LocalityBudget, Tail
-from policies.routing import FEATURES, KINDS, Verifier, Weights, is_named
+from policies.routing import FEATURES, KINDS, SAME_RELATION, Verifier, Weights, is_named
 from pretraining.encoder.streams import STREAMS, Record, digest, half, load
 
 TAIL = 256
@@ -105,8 +105,13 @@ def rows_of(records: Sequence[Record], encoder: Encoder) -> Rows:
         keep = rivals | (candidates.scopes == right)
         evidence.append(candidates.evidence[keep])
         label.append((candidates.scopes == right)[keep])
-    worded = is_worded(embed([mask_name(text, guess_name([text])) for text in probes], encoder), recall)
+    worded = _is_worded(embed([mask_name(text, guess_name([text])) for text in probes], encoder), recall)
     return Rows(np.concatenate(evidence), np.concatenate(label), found[len(asked) :], worded)
+
+
+def _is_worded(vectors: Vectors, recall: Recall) -> np.ndarray:
+    """Whether masked prompts [n, dim] word the relation of any fact, bool [n]."""
+    return np.asarray((vectors @ recall.vectors.T).max(axis=1, initial=-1.0) >= SAME_RELATION)
 
 
 def logistic(evidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Weights:
