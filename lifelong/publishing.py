@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from editlog.errors import IntegrityError
+from editlog.events import Event
 from editlog.reader import Reader
 from editlog.store import EditLog
 from lifelong.anchors.encoders import encoder_named
@@ -52,7 +53,7 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     events = log.events(kinds=SERVING_KINDS, as_of=as_of)
     last = events[-1]
     facts = tuple(served_facts(log.facts(as_of=last.seq)))
-    pack_of = packs_by_expert(log)
+    pack_of = _pack_of(events) if as_of is None else packs_by_expert(log)
     experts = {served.expert for served in facts if served.expert}
     if missing := experts - pack_of.keys():
         raise IntegrityError(f"the log names no pack for the expert {sorted(missing)[0]}; run `lifelong log verify`")
@@ -67,11 +68,15 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
 
 def packs_by_expert(log: Reader) -> dict[str, str]:
     """The pack in which each expert lies today, by hash: where its job put it, or where a redaction moved it."""
+    return _pack_of(log.events(kinds=["facts.applied", "pack.rewritten"]))
+
+
+def _pack_of(events: Sequence[Event]) -> dict[str, str]:
     pack_of: dict[str, str] = {}
-    for event in log.events(kinds=["facts.applied", "pack.rewritten"]):
+    for event in events:
         if event.kind == "facts.applied":
             pack_of.update((item["expert"], event.body["pack"]) for item in event.body["facts"])
-        else:
+        elif event.kind == "pack.rewritten":
             moved, into = event.body["pack"], event.body["into"]
             pack_of.update({expert: into for expert, pack in pack_of.items() if pack == moved} if into else {})
     return pack_of
