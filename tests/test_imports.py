@@ -43,12 +43,12 @@ def names(paths: list[Path]) -> list[str]:
 
 
 LAYERS = (
-    {"base", "config", "files", "layout", "results", "sites"},
+    {"base", "config", "files", "formatting", "layout", "results", "sites"},
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
     {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past"}
-    | {"planning", "publishing", "recovering", "redacting", "report", "scrubbing", "tracing", "training", "trust"}
-    | {"undo"},
+    | {"planning", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
+    | {"tracing", "training", "trust", "undo"},
     {"checkup", "looking", "workspace"},
     {"cli"},
 )
