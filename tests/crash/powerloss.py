@@ -6,6 +6,9 @@ the manner of ALICE (Pillai et al., OSDI 2014): a write or truncation is durable
 its directory is; of what is not, anything may be there: all, nothing, all but one, one alone, contents without names,
 names without contents, the last write by half. A program says that something is acknowledged by making the file
 `ACK` in the recorded directory once more.
+
+What must hold in each tree is a function from a `Crash` to what is wrong there, or None; `violations` asks it of many,
+and `without` takes one fsync out of a program, so that a test can show what that one is for.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +31,15 @@ ROOT = Path(__file__).parents[2]
 ACK = "ACK"
 NAMES = frozenset({"create", "mkdir", "rename", "unlink"})
 NEVER_MATTER = frozenset({"LOCK", "TURN", ACK})
+
+_WITHOUT = """
+import os
+from editlog import failpoints
+
+passed, fsync = [""], os.fsync
+failpoints.hit = lambda name: passed.__setitem__(0, name)
+os.fsync = lambda descriptor: None if passed[0] == "{site}.before" else fsync(descriptor)
+"""
 
 
 class Operation(NamedTuple):
@@ -91,6 +103,11 @@ def record(library: Path, directory: Path, program: str) -> list[Operation]:
     return list(_parsed(recording.read_bytes(), str(directory), known))
 
 
+def without(site: str, program: str) -> str:
+    """The program, but that the fsync which stands behind the failpoint of that name is not done."""
+    return _WITHOUT.format(site=site) + program
+
+
 def before(directory: Path) -> list[Operation]:
     """The tree as it lies there, as if it had just been made and synced; to stand in front of a recording."""
     made = []
@@ -133,6 +150,14 @@ def crashes(operations: Sequence[Operation]) -> Iterator[Crash]:
             if key not in seen:
                 seen.add(key)
                 yield Crash(files, directories, acknowledged, f"cut at {cut} of {len(operations)}, {what}")
+
+
+def violations(
+    crashes: Iterable[Crash], violation: Callable[[Crash, Path], str | None], home: Path, *, step: int = 1
+) -> Iterator[str]:
+    """What is wrong in each `step`-th of the trees, laid out at `home` one after another."""
+    sampled = itertools.islice(crashes, 0, None, step)
+    return (found for crash in sampled if (found := violation(crash, home)))
 
 
 def _choices(operations: Sequence[Operation], cut: int) -> Iterator[tuple[str, list[Operation]]]:

@@ -5,14 +5,12 @@ And each fsync earns its keep: without any one of them, some failure at some mom
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 
 import powerloss
 import pytest
-from powerloss import Crash, Operation
+from powerloss import Crash, Operation, violations, without
 
 from editlog.errors import IntegrityError, UsageError
 from editlog.fact import Fact
@@ -33,15 +31,6 @@ for batch in range(2):
     log.ingest([Fact(prompt=f"Prompt {{batch}} {{n}} is", target="one") for n in range({BATCH})], actor="ada")
     (home / "ACK").open("w").close()
 """
-# Put in front of a program: the fsync that stands behind one failpoint is not done.
-WITHOUT = """
-import os
-from editlog import failpoints
-
-passed, fsync = [""], os.fsync
-failpoints.hit = lambda name: passed.__setitem__(0, name)
-os.fsync = lambda descriptor: None if passed[0] == "{site}.before" else fsync(descriptor)
-"""
 SYNCS = (
     "directory.sync_directory",
     "head.next.sync",
@@ -49,26 +38,6 @@ SYNCS = (
     "commit.sync_directory",
     "head.sync_directory",
 )
-
-
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Operation]]:
-    """Record a program that works in an empty directory, and hold the recording to what then lies there."""
-    folder = tmp_path_factory.mktemp("recorded")
-    library = powerloss.compiled(folder)
-
-    @functools.cache
-    def recorded(program: str) -> list[Operation]:
-        home = folder / f"home-{len(list(folder.iterdir()))}"
-        home.mkdir()
-        operations = powerloss.record(library, home, program)
-        found = {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
-        assert powerloss.final_tree(operations) == {
-            name: content for name, content in found.items() if Path(name).name not in powerloss.NEVER_MATTER
-        }, "the recorder has missed something"
-        return operations
-
-    return recorded
 
 
 def violation(crash: Crash, home: Path) -> str | None:
@@ -87,15 +56,11 @@ def violation(crash: Crash, home: Path) -> str | None:
         return f"{crash.what}: {error}"
 
 
-def violations(crashes: Iterator[Crash], home: Path) -> Iterator[str]:
-    return (found for crash in crashes if (found := violation(crash, home)))
-
-
 def test_an_ingest_survives_a_power_failure_at_sampled_moments(
     record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
-    sampled = islice(powerloss.crashes(record(INGEST)), 0, None, 12)
-    assert list(violations(sampled, tmp_path / "home")) == []
+    crashes = powerloss.crashes(record(INGEST))
+    assert list(violations(crashes, violation, tmp_path / "home", step=12)) == []
 
 
 @pytest.mark.crash
@@ -103,7 +68,7 @@ def test_an_ingest_survives_a_power_failure_at_any_moment(
     record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
     crashes = list(powerloss.crashes(record(INGEST)))
-    assert list(violations(iter(crashes), tmp_path / "home")) == []
+    assert list(violations(crashes, violation, tmp_path / "home")) == []
     print(f"power failure during ingest: {len(crashes)} distinct trees, 0 acknowledged rows lost, 0 torn batches")
 
 
@@ -112,7 +77,7 @@ def test_an_ingest_survives_a_power_failure_at_any_moment(
 def test_without_any_one_fsync_something_is_lost(
     record: Callable[[str], list[Operation]], tmp_path: Path, site: str
 ) -> None:
-    crashes = powerloss.crashes(record(WITHOUT.format(site=site) + INGEST))
-    found = next(violations(crashes, tmp_path / "home"), None)
+    crashes = powerloss.crashes(record(without(site, INGEST)))
+    found = next(violations(crashes, violation, tmp_path / "home"), None)
     assert found, f"{site} is not needed, or this test does not see what it is for"
     print(f"without {site}: {found}")

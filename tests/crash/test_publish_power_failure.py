@@ -5,15 +5,12 @@ And each fsync earns its keep: without any one of them, some failure at some mom
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 
 import powerloss
 import pytest
-from powerloss import Crash, Operation
-from test_power_failure import WITHOUT
+from powerloss import Crash, Operation, violations, without
 
 from editlog.errors import IntegrityError
 
@@ -60,21 +57,6 @@ SYNCS = (
 )
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Operation]]:
-    """Record a program that works in an empty directory."""
-    folder = tmp_path_factory.mktemp("recorded")
-    library = powerloss.compiled(folder)
-
-    @functools.cache
-    def recorded(program: str) -> list[Operation]:
-        home = folder / f"home-{len(list(folder.iterdir()))}"
-        home.mkdir()
-        return powerloss.record(library, home, program)
-
-    return recorded
-
-
 def violation(crash: Crash, home: Path) -> str | None:
     """What a power failure has broken; None where the last snapshot that was acknowledged, or the next, is served."""
     from lifelong.experts.pack import read_pack
@@ -95,15 +77,11 @@ def violation(crash: Crash, home: Path) -> str | None:
     return None
 
 
-def violations(crashes: Iterator[Crash], home: Path) -> Iterator[str]:
-    return (found for crash in crashes if (found := violation(crash, home)))
-
-
 def test_a_publish_survives_a_power_failure_at_sampled_moments(
     record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
-    sampled = islice(powerloss.crashes(record(PUBLISH)), 0, None, 12)
-    assert list(violations(sampled, tmp_path / "home")) == []
+    crashes = powerloss.crashes(record(PUBLISH))
+    assert list(violations(crashes, violation, tmp_path / "home", step=12)) == []
 
 
 @pytest.mark.crash
@@ -111,7 +89,7 @@ def test_a_publish_survives_a_power_failure_at_any_moment(
     record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
     crashes = list(powerloss.crashes(record(PUBLISH)))
-    assert list(violations(iter(crashes), tmp_path / "home")) == []
+    assert list(violations(crashes, violation, tmp_path / "home")) == []
     print(f"power failure during publish: {len(crashes)} distinct trees, each with a whole snapshot and its packs")
 
 
@@ -121,7 +99,7 @@ def test_a_publish_survives_a_power_failure_at_any_moment(
 def test_without_any_one_fsync_a_publish_is_lost(
     record: Callable[[str], list[Operation]], tmp_path: Path, site: str
 ) -> None:
-    crashes = powerloss.crashes(record(WITHOUT.format(site=site) + PUBLISH))
-    found = next(violations(crashes, tmp_path / "home"), None)
+    crashes = powerloss.crashes(record(without(site, PUBLISH)))
+    found = next(violations(crashes, violation, tmp_path / "home"), None)
     assert found, f"{site} is not needed, or this test does not see what it is for"
     print(f"without {site}: {found}")

@@ -5,19 +5,15 @@ And each of its fsyncs earns its keep. The log lies elsewhere here: what it surv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 
 import powerloss
 import pytest
-from powerloss import Crash, Operation
-from test_power_failure import WITHOUT, record
+from powerloss import Crash, Operation, violations, without
 
 from editlog.errors import Busy, IntegrityError, UsageError
 from editlog.replica import Replica
-
-__all__ = ["record"]
 
 REFRESHES, STEP = 3, 4
 # Segments of two events, so that full ones are written, kept and superseded; each step is done once it has returned.
@@ -63,36 +59,28 @@ def violation(crash: Crash, home: Path) -> str | None:
     return None
 
 
-def violations(crashes: Iterator[Crash], home: Path) -> Iterator[str]:
-    return (found for crash in crashes if (found := violation(crash, home)))
-
-
 def test_a_refresh_survives_a_power_failure_at_sampled_moments(
-    record: Callable[[str], list[Operation]],
-    tmp_path: Path,
+    record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
-    sampled = islice(powerloss.crashes(record(REFRESH)), 0, None, 12)
-    assert list(violations(sampled, tmp_path / "home")) == []
+    crashes = powerloss.crashes(record(REFRESH))
+    assert list(violations(crashes, violation, tmp_path / "home", step=12)) == []
 
 
 @pytest.mark.crash
 def test_a_refresh_survives_a_power_failure_at_any_moment(
-    record: Callable[[str], list[Operation]],
-    tmp_path: Path,
+    record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
     crashes = list(powerloss.crashes(record(REFRESH)))
-    assert list(violations(iter(crashes), tmp_path / "home")) == []
+    assert list(violations(crashes, violation, tmp_path / "home")) == []
     print(f"power failure during a refresh: {len(crashes)} distinct trees, a whole replica in each")
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("site", SYNCS)
 def test_without_any_one_fsync_the_replica_is_torn_or_old(
-    record: Callable[[str], list[Operation]],
-    tmp_path: Path,
-    site: str,
+    record: Callable[[str], list[Operation]], tmp_path: Path, site: str
 ) -> None:
-    crashes = powerloss.crashes(record(WITHOUT.format(site=site) + REFRESH))
-    found = next(violations(crashes, tmp_path / "home"), None)
+    crashes = powerloss.crashes(record(without(site, REFRESH)))
+    found = next(violations(crashes, violation, tmp_path / "home"), None)
     assert found, f"{site} is not needed, or this test does not see what it is for"
     print(f"without {site}: {found}")
