@@ -30,8 +30,8 @@ test: $(INSTALLED) ## run the tests, the slow ones and the full crash counts lef
 test-slow: $(INSTALLED) ## run the slow tests only
 	@$(BIN)/python -m pytest -q -m 'slow and not crash'
 
-test-crash: $(INSTALLED) ## run crashes, damage and fuzz in full, and print the counts
-	@$(BIN)/python -m pytest -q -m crash -rP --no-header tests
+test-crash: $(INSTALLED) ## run crashes, damage and fuzz in full, and print the counts (goes on where it was cut off)
+	@PYTHONPATH=tests $(BIN)/python -m pytest -q -m crash -o timeout=7200 -p ledger --ledger .crash.jsonl --no-header tests
 
 lint: $(INSTALLED) ## check style with ruff
 	@$(BIN)/ruff check .
@@ -50,4 +50,4 @@ base-model: $(INSTALLED) ## pretrain the embedded base model again (resumable)
 	@$(BIN)/python -m pretraining
 
 clean: ## remove what the other targets made, .venv included
-	@rm -rf $(VENV) demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .crash.jsonl demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -94,7 +94,6 @@ def test_a_publish_survives_a_power_failure_at_any_moment(
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("site", SYNCS)
 def test_without_any_one_fsync_a_publish_is_lost(
     record: Callable[[str], list[Operation]], tmp_path: Path, site: str

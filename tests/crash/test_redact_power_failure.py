@@ -61,7 +61,6 @@ def test_a_redaction_survives_a_power_failure_at_sampled_moments(
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(900)
 def test_a_redaction_survives_a_power_failure_at_any_moment(
     record: Callable[[str], list[Operation]], tmp_path: Path
 ) -> None:
@@ -71,7 +70,6 @@ def test_a_redaction_survives_a_power_failure_at_any_moment(
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("site", ["head.next.sync", "commit.sync_directory", "head.sync_directory"])
 def test_without_any_one_fsync_a_redaction_loses_something(
     record: Callable[[str], list[Operation]], tmp_path: Path, site: str

@@ -128,14 +128,12 @@ def test_sampled_damage_is_never_silent(settled: Settled, tmp_path: Path, kinds:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
 def test_1000_flips_and_100_cuts_are_never_silent(settled: Settled, tmp_path: Path) -> None:
     print("1,000 flips:", told(count(settled, tmp_path, range(1000), (flip,))))
     print("100 cuts:", told(count(settled, tmp_path, range(5000, 5100), (cut,))))
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
 def test_every_byte_of_head_and_every_length_of_the_write_ahead_log(settled: Settled, tmp_path: Path) -> None:
     """No byte of HEAD goes unchecked; a write-ahead log cut anywhere is noticed, wherever a record may end."""
     for at in range(len((settled.closed / "HEAD").read_bytes())):

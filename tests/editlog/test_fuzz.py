@@ -203,7 +203,6 @@ with open({data!r}, "rb") as data:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
 def test_100000_mutated_lines_are_read_alike_both_ways() -> None:
     for seed in range(10, 30):
         read_alike(b"".join(fuzzed(seed, 5000)))
@@ -211,7 +210,6 @@ def test_100000_mutated_lines_are_read_alike_both_ways() -> None:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
 def test_100000_mutated_lines_in_little_memory(tmp_path: Path) -> None:
     with (tmp_path / "lines.jsonl").open("wb") as file:
         file.writelines(fuzzed(3, 100_000, huge=5))

@@ -135,7 +135,6 @@ def test_a_sample_of_rows_is_named(original: Path, tmp_path: Path, kind: Callabl
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(1800)
 def test_each_of_500_rows_is_named(original: Path, tmp_path: Path) -> None:
     missed = []
     for row in range(1, ROWS + 1):
