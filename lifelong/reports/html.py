@@ -27,8 +27,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; 
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; } dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; } .wide { overflow-x: auto; } .good { color: var(--good); }
 .bad { color: var(--bad); } figure { margin: 1rem 1.5rem 1rem 0; display: inline-block; max-width: 100%; }
-svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
-svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--line); } svg .soft { fill: var(--soft); }
+figure svg { max-width: 100%; height: auto; background: #fff; }
 """
 
 

@@ -2,11 +2,9 @@
 
 from html.parser import HTMLParser
 
-import pytest
-
 from lifelong.reports import html
 from lifelong.reports.html import Html
-from lifelong.reports.plots import Axis, Series, bar_plot, line_plot
+from lifelong.reports.plots import Series, bar_plot, line_plot
 
 HOSTILE = "<script>alert('1')</script>\"'><img src=http://evil.example/x onerror=alert(1)>"
 
@@ -71,30 +69,19 @@ def test_a_table_without_rows_says_so() -> None:
 
 def test_a_line_breaks_where_nothing_was_measured() -> None:
     plot = line_plot("reliability", [Series("prompts", [(1, 1.0), (2, None), (3, 0.5), (4, 0.5)])], x_label="job")
-    [path] = [value for name, value in Seen(plot).attributes if name == "d"]
-    assert path is not None
-    assert [part[0] for part in path.split() if part[0].isalpha()] == ["M", "M", "L"]
-    assert plot.count("<circle") == 3
+    paths = [value for name, value in Seen(plot).attributes if name == "d" and value]
+    assert ["M", "M", "L"] in [[part for part in path.split() if part.isalpha()] for path in paths]
 
 
-def test_a_plot_says_its_values_in_words() -> None:
-    assert "prompts: 0.25 at 12k" in Seen(line_plot("t", [Series("prompts", [(12_000, 0.25)])], x_label="x")).words
+def test_text_in_a_plot_is_text() -> None:
+    seen = Seen(line_plot("$x$ a title", [Series("_a", [(1, 0.5)]), Series("b", [(1, 1.0)])], x_label="job"))
+    assert {"$x$ a title", "_a", "b", "job"} <= {words.strip() for words in seen.words.split("\n")}
+
+
+def test_equal_figures_are_equal_bytes() -> None:
+    assert bar_plot("t", {"a": 0.5}) == bar_plot("t", {"a": 0.5})
 
 
 def test_a_plot_of_nothing_says_so() -> None:
     assert "nothing measured yet" in Seen(line_plot("t", [Series("a", [(1, None)])], x_label="x")).words
-
-
-@pytest.mark.parametrize(
-    ("axis", "ticks"),
-    [
-        (Axis(0, 1, 0, 100), [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        (Axis(3, 47, 0, 100), [10, 20, 30, 40]),
-        (Axis(0, 0.03, 0, 100), [0, 0.01, 0.02, 0.03]),
-        (Axis(8, 20_000, 0, 100, log=True), [10, 100, 1000, 10_000]),
-    ],
-)
-def test_an_axis_has_round_ticks(axis: Axis, ticks: list[float]) -> None:
-    assert axis.ticks() == pytest.approx(ticks)
-    assert axis.at(axis.low) == axis.first
-    assert axis.at(axis.high) == axis.last
+    assert "not measured" in Seen(bar_plot("t", {"a": None}, share=True)).words
