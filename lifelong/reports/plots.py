@@ -21,7 +21,7 @@ SIZE = (5.2, 3.2)
 # lines stay apart for colour-blind readers and on a black-and-white printer.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)))
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "lifelong",
     "text.parse_math": False,  # a title may be anybody's text: a dollar in it is a dollar
