@@ -30,7 +30,7 @@ class Held:
 
     def is_the_one(self) -> bool:
         """Whether others who come now wait for this lock: not where someone has deleted its file meanwhile."""
-        return _still_named(self.descriptor, self.path)
+        return still_named(self.descriptor, self.path)
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def _acquire(path: Path, *, shared: bool, deadline: float) -> int:
     pause = _FIRST_PAUSE
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if _try(descriptor, shared) and _still_named(descriptor, path):
+        if _try(descriptor, shared) and still_named(descriptor, path):
             return descriptor
         os.close(descriptor)
         if time.monotonic() >= deadline:
@@ -70,7 +70,7 @@ def _try(descriptor: int, shared: bool) -> bool:
     return True
 
 
-def _still_named(descriptor: int, path: Path) -> bool:
+def still_named(descriptor: int, path: Path) -> bool:
     """Whether the locked file is the one others will find: someone may have deleted it while we waited."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())

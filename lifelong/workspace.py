@@ -6,19 +6,19 @@ and to answer.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import getpass
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from editlog.errors import Busy, LifelongError, UsageError
+from editlog.errors import LifelongError, UsageError
 from lifelong.config import Config, read_config, read_recipe
 from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
 from lifelong.looking import Looking
+from lifelong.operating import Operating
 from lifelong.results import (
     Check,
     Collected,
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from editlog.store import EditLog
     from editlog.witness import Witness
     from lifelong.base import Base
+    from lifelong.export.merged import Merged
     from lifelong.job import Progress
+    from lifelong.lease import Lease
     from lifelong.model import EditedModel
     from lifelong.report import JobReport
     from policies.admission import Rules
@@ -94,7 +96,7 @@ def default_actor() -> str:
         return f"uid-{os.getuid()}"
 
 
-class Workspace(Looking):
+class Workspace(Looking, Operating):
     """One home: log, experts, snapshots. Verbs that change something take `actor`, `reason` and `dry_run`."""
 
     def __init__(self, layout: Layout, config: Config) -> None:
@@ -146,12 +148,15 @@ class Workspace(Looking):
         if self._base is None:
             import torch
 
-            from lifelong.base import Base
-
             if self.config.threads:
                 torch.set_num_threads(self.config.threads)
-            self._base = Base.load(self.config.model, device=self.config.device, dtype=self.config.dtype)
+            self._base = self._fresh_base()
         return self._base
+
+    def _fresh_base(self) -> Base:
+        from lifelong.base import Base
+
+        return Base.load(self.config.model, device=self.config.device, dtype=self.config.dtype)
 
     # The way of a fact into the model
 
@@ -257,21 +262,11 @@ class Workspace(Looking):
             job = Job(self.layout, log, base, recipe, actor=who, rules=rules, reason=reason, progress=progress)
             return job.run(seed or 0) or idle_report("nothing-pending", recipe.name, self.config.model)
 
-    @contextlib.contextmanager
-    def job_lock(self) -> Iterator[None]:
-        """Hold the right to change what is served; raises Busy while another process holds it."""
-        self.layout.runs.mkdir(parents=True, exist_ok=True)
-        with (self.layout.runs / "LOCK").open("a+", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                owner = lock.read().strip() or "unknown"
-                raise Busy(f"another job holds {self.home} (process {owner}); try again when it is done") from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+    def job_lock(self, actor: str | None = None) -> AbstractContextManager[Lease]:
+        """Hold the right to change what is served, by a lease; raises Busy while another owner holds it."""
+        from lifelong.lease import leased
+
+        return leased(self.layout.runs / "LOCK", actor=actor or default_actor())
 
     def _own_base(self, log: EditLog) -> Base:
         """The base, after checking that it is the one the workspace was made for."""
@@ -388,3 +383,10 @@ class Workspace(Looking):
 
         facts = None if refs is None else {self.log.resolve(ref).seq for ref in refs}
         return export_peft(self.layout, self.load_base(), Path(directory), facts=facts)
+
+    def export_merged(self, directory: str | Path, *, max_new_tokens: int = 24) -> Merged:
+        """Write one plain model with every expert in its weights, and say what the merge lost."""
+        from lifelong.export.merged import export_merged
+
+        fresh = self._fresh_base()
+        return export_merged(self.edited_model(), fresh, Path(directory), max_new_tokens=max_new_tokens)
