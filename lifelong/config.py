@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from editlog.errors import UsageError
 from lifelong.layout import Layout
+from lifelong.scheduling.schedule import Schedule
 from policies.recipe import Recipe, parse_recipe
 from policies.retention import Retention
 
@@ -39,7 +40,7 @@ class Config(BaseModel):
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
     `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
     `response_log` records every answer with whom it was told to (docs/QUERIES.md). `[retention]` says what `gc` keeps
-    (policies/retention.py).
+    (policies/retention.py), `[schedule]` when jobs are due (scheduling/schedule.py).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class Config(BaseModel):
     trusted_keys: dict[str, TrustedKey] = {}
     response_log: bool = False
     retention: Retention = Retention()
+    schedule: Schedule = Schedule()
     overrides: dict[str, Any] = {}
 
     def to_toml(self) -> str:

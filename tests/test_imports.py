@@ -43,13 +43,13 @@ def names(paths: list[Path]) -> list[str]:
 
 
 LAYERS = (
-    {"base", "config", "files", "formatting", "layout", "results", "sites"},
+    {"base", "config", "files", "formatting", "layout", "results", "scheduling", "sites"},
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
     {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past"}
     | {"planning", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
     | {"tracing", "training", "trust", "undo"},
-    {"checkup", "looking", "workspace"},
+    {"checkup", "looking", "operating", "workspace"},
     {"cli"},
 )
 

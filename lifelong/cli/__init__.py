@@ -46,6 +46,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "fact": "fact:fact",
         "experts": "experts:experts",
     },
+    "Keep it running": {
+        "schedule": "schedule:schedule",
+    },
     "Set up and take away": {
         "recipes": "recipes:recipes",
         "config": "config:config",

@@ -1,0 +1,58 @@
+"""The verbs that run a workspace from day to day: when jobs run, what people see of them, a move to another base."""
+
+from __future__ import annotations
+
+from abc import ABC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifelong.config import Config
+from lifelong.layout import Layout
+
+if TYPE_CHECKING:
+    from lifelong.scheduling.installing import Installed
+    from lifelong.scheduling.schedule import Schedule
+    from lifelong.scheduling.units import Unit
+
+
+class Operating(ABC):
+    """A home that is run from day to day. `schedule` is that of the configuration where none is given."""
+
+    layout: Layout
+    config: Config
+
+    def systemd_units(self, schedule: Schedule | None = None) -> list[Unit]:
+        """A timer, a service and a failure's service for systemd, as text; raises UsageError for what it cannot say."""
+        from lifelong.scheduling.units import systemd_units
+
+        return systemd_units(self.layout.home, schedule or self.config.schedule)
+
+    def crontab_line(self, schedule: Schedule | None = None) -> str:
+        """A line for a crontab; raises UsageError for what cron cannot say."""
+        from lifelong.scheduling.units import crontab_line
+
+        return crontab_line(self.layout.home, schedule or self.config.schedule)
+
+    def install_schedule(
+        self, schedule: Schedule | None = None, *, directory: Path | None = None, dry_run: bool = False
+    ) -> Installed:
+        """Write the systemd units into `directory` (None: the user's own); starts nothing, and says what does."""
+        from lifelong.scheduling.installing import install
+
+        return install(self.layout.home, schedule or self.config.schedule, directory=directory, dry_run=dry_run)
+
+    def serve_schedule(
+        self, schedule: Schedule | None = None, *, actor: str | None = None, reason: str | None = None
+    ) -> None:
+        """Run a job whenever one is due, each in a process of its own, until SIGTERM or SIGINT; main thread only.
+
+        What was missed is caught up once. The last moment dealt with is kept in `schedule.last` of the workspace.
+        """
+        from lifelong.scheduling.scheduler import Memory, Scheduler, SystemClock, run_command, stopped_by_signals
+        from lifelong.scheduling.units import job_command
+
+        clock = SystemClock()
+        command = job_command(self.layout.home, actor=actor, reason=reason)
+        memory = Memory(self.layout.home / "schedule.last")
+        with stopped_by_signals(clock):
+            Scheduler(schedule or self.config.schedule, lambda: run_command(command, clock), memory, clock).serve()

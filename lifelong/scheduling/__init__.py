@@ -1,0 +1,1 @@
+"""When jobs run: systemd, cron, or a scheduler in the foreground; each only calls the command line."""
