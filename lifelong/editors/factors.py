@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from lifelong.base import Base
-from lifelong.experts.operators.lowrank import by_row, delta
+from lifelong.experts.operators.lowrank import delta
+from lifelong.experts.operators.rows import by_row
 from lifelong.sites import Site
 from policies.recipe import Training
 

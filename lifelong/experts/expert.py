@@ -14,49 +14,61 @@ import torch
 from torch import Tensor
 
 from editlog.canonical import canonical_json, sha256, tag
+from lifelong.experts.kinds import Delta, LowRank
+
+__all__ = ["ALWAYS", "Expert", "LowRank", "tensor_bytes"]
 
 _DOMAIN = b"lifelong/expert/v1\x00"
 
-
-@dataclass(frozen=True, eq=False)
-class LowRank:
-    """The delta of one site, `delta = B @ A @ x`: A is [rank, in_features], B is [out_features, rank]."""
-
-    a: Tensor
-    b: Tensor
-
-    @property
-    def rank(self) -> int:
-        """The number of rows of A."""
-        return self.a.shape[0]
+ALWAYS = torch.zeros(0, 0)
+"""The anchors of an expert that acts on every prompt."""
 
 
 @dataclass(frozen=True, eq=False)
 class Expert:
-    """A low-rank delta for some sites (by module path), trained on `facts` (their digests, sorted)."""
+    """A delta for some sites (by module path), trained on `facts` (their digests, sorted), all of one `kind`.
+
+    `anchors` say how a prompt comes to it: None, through the gate; `ALWAYS`, without being asked; else one vector
+    a fact, float32 [facts, width] in the order of `facts`, which a router of the recipe compares with the prompt.
+    """
 
     facts: tuple[str, ...]
-    tensors: Mapping[str, LowRank]
+    tensors: Mapping[str, Delta]
     recipe: str
     base: str
     kind: str = "lowrank"
+    anchors: Tensor | None = None
 
     @cached_property
     def hash(self) -> str:
         """Tagged SHA-256 over the meta data and the bytes of every tensor in the order of site names."""
         sites = sorted(self.tensors)
+        parts = {site: list(self.tensors[site].parts.values()) for site in sites}
         meta = {
             "kind": self.kind,
             "facts": sorted(self.facts),
             "recipe": self.recipe,
             "base": self.base,
             "sites": [
-                [site, str(self.tensors[site].a.dtype), *self.tensors[site].a.shape, *self.tensors[site].b.shape]
+                [site, str(parts[site][0].dtype), *(size for part in parts[site] for size in part.shape)]
                 for site in sites
             ],
         }
-        parts = [part for site in sites for part in (self.tensors[site].a, self.tensors[site].b)]
-        return tag(sha256(_DOMAIN, canonical_json(meta), *map(tensor_bytes, parts)))
+        tensors = [part for site in sites for part in parts[site]]
+        if self.anchors is not None:
+            meta["anchors"] = list(self.anchors.shape)
+            tensors.append(self.anchors)
+        return tag(sha256(_DOMAIN, canonical_json(meta), *map(tensor_bytes, tensors)))
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What experts must have in common to stand in one pack."""
+        parts = [
+            (site, *((tuple(part.shape), part.dtype) for part in delta.parts.values() if self.kind != "note"))
+            for site, delta in sorted(self.tensors.items())
+        ]
+        width = None if self.anchors is None else self.anchors.shape[1]
+        return (self.base, self.recipe, self.kind, width, *parts)
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:

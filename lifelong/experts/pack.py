@@ -2,7 +2,8 @@
 
 The file is named by the SHA-256 of its own bytes, so it can be checked before anything in it is believed. The
 slot table is canonical JSON under the only key of its metadata. Tensors are stacked by site, `<site>/a`
-[experts, rank, in] and `<site>/b` [experts, out, rank], which is the form the bank serves them in.
+[experts, rank, in] and `<site>/b` [experts, out, rank], which is the form the bank serves them in; where they are int8,
+`<site>/scale` (float32 [experts, rank]) stands beside them.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -22,13 +23,14 @@ from torch import Tensor
 
 from editlog import durable
 from editlog.errors import IntegrityError
-from lifelong.experts.expert import Expert, LowRank
+from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import Delta, kind_named
 from lifelong.experts.table import FORMAT, TABLE, SlotTable, read_table
 from lifelong.files import write_atomically
 from lifelong.layout import pack_path
 
 MAX_PACK_BYTES = 8 << 30
-_ALLOWED_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+ANCHORS = "anchors"
 _SITE = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
@@ -37,37 +39,57 @@ class Pack:
     """An opened pack: its name, the stacked tensors by site, and what stands in each slot."""
 
     name: str
-    stacks: dict[str, LowRank]
+    stacks: dict[str, Delta]
     hashes: tuple[str, ...]
     facts: tuple[tuple[str, ...], ...]
     recipe: str
     base: str
+    kind: str = "lowrank"
+    anchors: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.hashes)
 
     def expert(self, slot: int) -> Expert:
         """The expert of one slot."""
-        tensors = {site: LowRank(stack.a[slot], stack.b[slot]) for site, stack in self.stacks.items()}
-        return Expert(self.facts[slot], tensors, self.recipe, self.base)
+        tensors = {site: stack.at(slot) for site, stack in self.stacks.items()}
+        return Expert(self.facts[slot], tensors, self.recipe, self.base, self.kind, self.anchors_of(slot))
+
+    def anchors_of(self, slot: int) -> Tensor | None:
+        """The anchors of the expert of one slot, float32 [its facts, width]; None where the gate routes to it."""
+        if self.anchors is None or not len(self.anchors):
+            return self.anchors
+        first = sum(len(facts) for facts in self.facts[:slot])
+        return self.anchors[first : first + len(self.facts[slot])]
 
     @property
     def bytes_per_expert(self) -> int:
         """Bytes of tensors of one slot."""
-        return sum(t.a[0].nbytes + t.b[0].nbytes for t in self.stacks.values()) if len(self) else 0
+        return sum(stack.nbytes for stack in self.stacks.values()) // len(self)
 
 
 def encode_pack(experts: Sequence[Expert]) -> tuple[str, bytes]:
-    """Name and bytes of the pack of these experts; they must share base, recipe, sites, ranks and dtypes."""
+    """Name and bytes of the pack of these experts; they must be alike in all of `Expert.shape`."""
     first = experts[0]
     tensors: dict[str, Tensor] = {}
     for site in sorted(first.tensors):
-        tensors[f"{site}/a"] = torch.stack([e.tensors[site].a for e in experts]).contiguous()
-        tensors[f"{site}/b"] = torch.stack([e.tensors[site].b for e in experts]).contiguous()
-    table = SlotTable(first.base, first.recipe, tuple(e.hash for e in experts), tuple(e.facts for e in experts))
+        stack = type(first.tensors[site]).stacked([expert.tensors[site] for expert in experts])
+        tensors.update({f"{site}/{name}": part for name, part in stack.parts.items()})
+    if first.anchors is not None:
+        tensors[ANCHORS] = torch.cat([expert.anchors for expert in experts if expert.anchors is not None])
+    hashes, facts = tuple(e.hash for e in experts), tuple(e.facts for e in experts)
+    table = SlotTable(first.base, first.recipe, hashes, facts, first.kind)
     # One key only: safetensors writes several in an order of its own, and equal packs must have equal bytes.
     content = save_tensors(tensors, {TABLE: table.encode()})
     return hashlib.sha256(content).hexdigest(), content
+
+
+def alike(experts: Iterable[Expert]) -> list[list[Expert]]:
+    """The experts in parts that can each stand in one pack, in a stable order."""
+    parts: dict[tuple[object, ...], list[Expert]] = {}
+    for expert in experts:
+        parts.setdefault(expert.shape, []).append(expert)
+    return list(parts.values())
 
 
 def write_pack(directory: Path, experts: Sequence[Expert]) -> str:
@@ -114,13 +136,18 @@ def decode_pack(name: str, content: bytes) -> Pack:
     """
     tensors = load_tensors(content)
     table = read_table(content)
-    sites = sorted({key.rsplit("/", 1)[0] for key in tensors})
-    if not sites or tensors.keys() != {f"{site}/{factor}" for site in sites for factor in "ab"}:
-        raise ValueError("its tensors are not an a and a b for each site")
-    stacks = {site: LowRank(tensors[f"{site}/a"], tensors[f"{site}/b"]) for site in sites}
+    anchors = tensors.pop(ANCHORS, None)
+    by_site: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in sorted(tensors.items()):
+        site, _, part = key.rpartition("/")
+        by_site.setdefault(site, {})[part] = tensor
+    if not by_site:
+        raise ValueError("it has no tensors")
+    stacks = {site: _stack(site, parts, table.kind) for site, parts in by_site.items()}
     for site, stack in stacks.items():
         _check_stack(site, stack, len(table.hashes))
-    return Pack(name, stacks, table.hashes, table.facts, table.recipe, table.base)
+    _check_anchors(anchors, sum(map(len, table.facts)))
+    return Pack(name, stacks, table.hashes, table.facts, table.recipe, table.base, table.kind, anchors)
 
 
 def has_slot_of(path: Path, digests: Collection[str]) -> bool:
@@ -130,15 +157,31 @@ def has_slot_of(path: Path, digests: Collection[str]) -> bool:
     return any(digest.encode() in header for digest in digests)
 
 
-def _check_stack(site: str, stack: LowRank, slots: int) -> None:
-    a, b = stack.a, stack.b
+def _stack(site: str, parts: dict[str, Tensor], kind: str) -> Delta:
+    delta = kind_named(kind)
     if not _SITE.fullmatch(site):
         raise ValueError(f"{site[:80]!r} is not the path of a module")
-    if a.ndim != 3 or b.ndim != 3 or a.shape[0] != slots or b.shape[0] != slots or a.shape[1] != b.shape[2]:
-        raise ValueError(f"site {site} has shapes {tuple(a.shape)} and {tuple(b.shape)} for {slots} slots")
-    if not (a.numel() and b.numel()):
+    if parts.keys() != {field.name for field in fields(delta)}:
+        raise ValueError(f"site {site} has the tensors {', '.join(sorted(parts))[:80]}, not those of a {kind} expert")
+    return delta(**parts)
+
+
+def _check_stack(site: str, stack: Delta, slots: int) -> None:
+    parts = stack.parts.values()
+    if not stack.has_shapes(slots):
+        raise ValueError(f"site {site} has shapes {' and '.join(str(tuple(p.shape)) for p in parts)} for {slots} slots")
+    if not all(part.numel() for part in parts):
         raise ValueError(f"site {site} has experts without a number in them")
-    if a.dtype not in _ALLOWED_DTYPES or b.dtype != a.dtype:
-        raise ValueError(f"site {site} has dtypes {a.dtype} and {b.dtype}")
-    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
-        raise ValueError(f"site {site} holds values that are not finite")
+    if not stack.has_dtypes():
+        raise ValueError(f"site {site} has dtypes {' and '.join(str(part.dtype) for part in parts)}")
+    if not stack.has_values():
+        raise ValueError(f"site {site} holds values that are not finite or cannot be")
+
+
+def _check_anchors(anchors: Tensor | None, facts: int) -> None:
+    if anchors is None:
+        return
+    if anchors.ndim != 2 or len(anchors) not in (0, facts) or anchors.dtype != torch.float32:
+        raise ValueError(f"its anchors are {anchors.dtype} of shape {tuple(anchors.shape)} for {facts} facts")
+    if not torch.isfinite(anchors).all():
+        raise ValueError("its anchors hold values that are not finite")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from editlog.canonical import canonical_json, untag
+from lifelong.experts.kinds import kind_named
 
 FORMAT = "lifelong-pack/1"
 TABLE = "lifelong"
@@ -20,17 +21,18 @@ _SLOT_KEYS = {"hash", "facts", "kind"}
 
 @dataclass(frozen=True)
 class SlotTable:
-    """Base fingerprint and recipe digest of all experts of a pack; for each slot its expert's hash and facts."""
+    """Base fingerprint, recipe digest and kind of all experts of a pack; for each slot its expert's hash and facts."""
 
     base: str
     recipe: str
     hashes: tuple[str, ...]
     facts: tuple[tuple[str, ...], ...]
+    kind: str = "lowrank"
 
     def encode(self) -> str:
         """The table as a pack holds it."""
         slots = [
-            {"hash": hashed, "facts": list(facts), "kind": "lowrank"}
+            {"hash": hashed, "facts": list(facts), "kind": self.kind}
             for hashed, facts in zip(self.hashes, self.facts, strict=True)
         ]
         table = {"format": FORMAT, "base": self.base, "recipe": self.recipe, "slots": slots}
@@ -56,7 +58,11 @@ def read_table(content: bytes) -> SlotTable:
     hashes = tuple(slot["hash"] for slot in table["slots"])
     if len(set(hashes)) < len(hashes):
         raise ValueError("an expert stands in two slots")
-    found = SlotTable(table["base"], table["recipe"], hashes, tuple(tuple(slot["facts"]) for slot in table["slots"]))
+    kinds = {slot["kind"] for slot in table["slots"]}
+    if len(kinds) > 1:
+        raise ValueError(f"it holds experts of several kinds, {', '.join(sorted(kinds))}")
+    facts = tuple(tuple(slot["facts"]) for slot in table["slots"])
+    found = SlotTable(table["base"], table["recipe"], hashes, facts, kinds.pop())
     if found.encode() != metadata[TABLE]:
         raise ValueError("its slot table is not canonical JSON")
     return found
@@ -64,8 +70,8 @@ def read_table(content: bytes) -> SlotTable:
 
 def _check_slot(slot: Any) -> None:
     _check_keys(slot, _SLOT_KEYS, "a slot")
-    if slot["kind"] != "lowrank":
-        raise ValueError(f"it holds an expert of an unknown kind, {_shown(slot['kind'])}")
+    _check_text(slot["kind"], "kind")
+    kind_named(slot["kind"])
     _check_text(slot["hash"], "hash")
     untag(slot["hash"])
     if not isinstance(slot["facts"], list) or not slot["facts"]:
