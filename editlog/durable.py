@@ -9,6 +9,7 @@ sentence: a full disk as LifelongError (exit 1), one that fails to write as Inte
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -67,6 +68,25 @@ def write(path: Path, content: bytes, *, point: str) -> None:
             os.fsync(file.fileno())
 
 
+def append(path: Path, lines: bytes, *, point: str) -> None:
+    """Add whole lines to the file, durably; a last line that a crash cut short is ended first.
+
+    Processes take turns. The file's name is made durable while it is empty, whoever made it: what stands in a file
+    can then be relied on, also where the one who made it died behind its first line.
+    """
+    with told(path), path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        end = file.seek(0, os.SEEK_END)
+        if not end:
+            sync_directory(path.parent, point=point)
+        torn = end and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        with around(f"{point}.append"):
+            file.write((b"\n" if torn else b"") + lines)
+            file.flush()
+        with around(f"{point}.sync"):
+            os.fsync(file.fileno())
+
+
 def sync(path: Path, *, point: str) -> None:
     """Make the content of a file durable that something else has written."""
     with operation(f"{point}.sync", path), path.open("rb") as file:
@@ -90,12 +110,19 @@ def sync_directory(directory: Path, *, point: str) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory and those above it where they are missing, their names durable."""
+    """Make a directory and those above it where they are missing, their names durable.
+
+    One that is there and empty may have been made by a process that died before its name was durable; whoever put
+    something into it has seen to that first.
+    """
     if directory.is_dir():
-        return
-    make_directory(directory.parent)
-    with operation("directory.make", directory):
-        directory.mkdir(exist_ok=True)
+        if any(directory.iterdir()):
+            return
+    else:
+        if not directory.parent.is_dir():
+            make_directory(directory.parent)
+        with operation("directory.make", directory):
+            directory.mkdir(exist_ok=True)
     sync_directory(directory.parent, point="directory")
 
 

@@ -2,7 +2,8 @@
 
 A reader sees its own process's writes as long as the log can be had in `PATIENCE` seconds. Where it cannot, the
 answer comes from the replica and stderr says so, with its position and age. Once that has happened, the rest of what
-one Fallback is asked comes from the same replica, so that the parts of an answer fit together.
+one Fallback is asked comes from the same replica, so that the parts of an answer fit together; a replica that is older
+than what was read of the log before does not fit, and the log stays busy (exit 75).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Fallback(Reader):
         self.directory, self.replica = log.directory, replica
         self._log, self._clock = log, clock
         self._opened: Replica | None = None
+        self._seen = 0
 
     @classmethod
     def open(cls, directory: Path, replica: Path) -> Fallback:
@@ -73,6 +75,8 @@ class Fallback(Reader):
                     continue
                 except LifelongError:
                     break
+                if replica.manifest.seq < self._seen:
+                    break
                 self._opened = replica
                 _say(replica, self._clock)
                 return found
@@ -80,10 +84,12 @@ class Fallback(Reader):
 
     def _visit_log(self, stack: ExitStack) -> tuple[DuckDBPyConnection, Head]:
         try:
-            return stack.enter_context(self._log.visit())
+            con, head = stack.enter_context(self._log.visit())
         except Outdated:
             EditLog.open(self._log.directory)
-            return stack.enter_context(self._log.visit())
+            con, head = stack.enter_context(self._log.visit())
+        self._seen = head.seq
+        return con, head
 
 
 def _say(replica: Replica, clock: Clock) -> None:

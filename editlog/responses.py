@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -76,28 +75,14 @@ def append_responses(directory: Path, responses: Sequence[Response]) -> None:
         raise UsageError(f"the response log cannot hold this: {error}") from error
     path = directory / f"responses-{responses[0].recorded_at.astimezone(UTC):%Y-%m-%d}.jsonl"
     try:
-        _append(directory, path, lines)
+        durable.make_directory(directory)
+        with _alone(directory):
+            durable.append(path, lines, point="responses")
     except OSError as error:
         raise LifelongError(
             f"no answer is given, for the response log {path} cannot be written ({error.strerror}): see to that, or set"
             " response_log = false in lifelong.toml"
         ) from error
-
-
-def _append(directory: Path, path: Path, lines: bytes) -> None:
-    durable.make_directory(directory)
-    with _alone(directory), durable.told(path):
-        fresh = not path.exists()
-        with path.open("a+b") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-            torn = file.read(1) not in (b"", b"\n")
-            with durable.operation("responses.write", path):
-                file.write((b"\n" if torn else b"") + lines)
-                file.flush()
-            with durable.operation("responses.sync", path):
-                os.fsync(file.fileno())
-        if fresh:
-            durable.sync_directory(directory, point="responses")
 
 
 def read_responses(directory: Path, *, before: datetime | None = None) -> pa.Table:

@@ -8,10 +8,8 @@ next time. A later head covers all earlier events, so nothing has to be told twi
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -91,7 +89,7 @@ class Witness:
         """Hand over one head, durably; raises LifelongError or OSError where that fails."""
         told = head.signed(SigningKey.load(self.key)) if self.key else head
         if isinstance(self.target, Path):
-            _append(self.target, told.encode())
+            durable.append(self.target, told.encode(), point="witness")
         else:
             _call(self.target, told.encode())
 
@@ -154,22 +152,6 @@ def read_heads(path: Path) -> Iterator[tuple[int, TreeHead | str]]:
 def tree_head(position: Head, root: bytes, now: datetime) -> TreeHead:
     """The tree head of a position; `now` is UTC."""
     return TreeHead(position.workspace, position.seq, position.hash, tag(root), moment(now))
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Add a line to the file and make it durable; a last line that a crash cut short is ended first."""
-    fresh = not path.exists()
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        end = file.seek(0, os.SEEK_END)
-        if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
-            line = b"\n" + line
-        with durable.operation("witness.append", path):
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-    if fresh:
-        durable.sync_directory(path.parent, point="witness")
 
 
 def _call(command: tuple[str, ...], line: bytes) -> None:

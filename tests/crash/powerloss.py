@@ -36,8 +36,8 @@ _WITHOUT = """
 import os
 from editlog import failpoints
 
-passed, fsync = [""], os.fsync
-failpoints.hit = lambda name: passed.__setitem__(0, name)
+passed, fsync, hit = [""], os.fsync, failpoints.hit
+failpoints.hit = lambda name: (passed.__setitem__(0, name), hit(name))
 os.fsync = lambda descriptor: None if passed[0] == "{site}.before" else fsync(descriptor)
 """
 

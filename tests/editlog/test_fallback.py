@@ -54,6 +54,13 @@ def test_an_answer_does_not_mix_the_two(log: EditLog, reader: Fallback) -> None:
     assert len(reader.facts()) == 2  # the log is free again, and this reader has said where it stands
 
 
+def test_a_replica_that_is_older_than_what_was_read_before_does_not_answer(log: EditLog, reader: Fallback) -> None:
+    log.ingest(FACTS[2:], actor="ada")  # and the replica is behind
+    position = reader.position()
+    with locked(log.directory, shared=False, timeout=1), pytest.raises(Busy, match="held by another process"):
+        reader.facts(as_of=position.seq)
+
+
 def test_without_a_replica_a_busy_log_is_busy(log: EditLog, tmp_path: Path) -> None:
     reader = Fallback(EditLog(log.directory, timeout=0.05), tmp_path / "none")
     with locked(log.directory, shared=False, timeout=1), pytest.raises(Busy, match="held by another process"):
