@@ -177,11 +177,11 @@ def write_facts(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def make_workspace(tiny_model: Path) -> Callable[..., Workspace]:
-    """Make an empty workspace on the tiny model; `dials` override the recipe's, section by section."""
+    """Make an empty workspace on the tiny model or another; `dials` override the recipe's, section by section."""
     import lifelong
 
-    def make(home: Path, **dials: dict[str, Any]) -> Workspace:
-        workspace = lifelong.init(home, model=str(tiny_model), actor="ada")
+    def make(home: Path, model: Path = tiny_model, **dials: dict[str, Any]) -> Workspace:
+        workspace = lifelong.init(home, model=str(model), actor="ada")
         sections = {**TINY_DIALS, **{name: {**TINY_DIALS.get(name, {}), **own} for name, own in dials.items()}}
         with workspace.layout.config.open("a", encoding="utf-8") as config:
             for name, own in sections.items():
