@@ -33,11 +33,11 @@ def ask(
         raise UsageError("a prompt is empty; every prompt must have at least one character")
     if not prompts:
         return []
-    decided = model.decide(prompts, at=valid_at) if edits else None
-    routes = [MISS] * len(prompts) if decided is None else model.routes_of(decided)
+    routed = model.routed(prompts, at=valid_at) if edits else None
+    routes = [MISS] * len(prompts) if routed is None else [one.route for one in routed]
     texts = model.generate(prompts, routes=routes, max_new_tokens=max_new_tokens, **generate)
     each = len(texts) // len(prompts)
-    decisions: Sequence[Decision | None] = decided or [None] * len(prompts)
+    decisions: Sequence[Decision | None] = [one.decision for one in routed] if routed else [None] * len(prompts)
     plain = model.generate(prompts, edits=False, max_new_tokens=max_new_tokens) if why else None
     return [
         _answer(model, prompts[i], text, decisions[i], base=None if plain is None else plain[i].strip(), as_of=as_of)
@@ -57,8 +57,7 @@ def stream(
     **generate: Any,
 ) -> Iterator[str]:
     """The pieces of one answer; see `Workspace.stream`. `told` gets what was given of it, however it ends."""
-    decision = model.decide([prompt], at=valid_at)[0] if edits else None
-    route = MISS if decision is None else model.routes_of([decision])[0]
+    decision, route = model.routed([prompt], at=valid_at)[0] if edits else (None, MISS)
     said: list[str] = []
     try:
         for piece in model.stream(prompt, route=route, max_new_tokens=max_new_tokens, **generate):

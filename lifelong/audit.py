@@ -1,6 +1,6 @@
 """The audit: what a candidate answers, measured through the real router before anything is published.
 
-Every answer is generated greedily to its natural stop. Answers are kept by (prompt, expert), so measuring
+Every answer is generated greedily to its natural stop. Answers are kept by prompt and experts, so measuring
 again without some facts costs a routing and little more.
 """
 
@@ -71,17 +71,17 @@ class AuditReport:
 
 
 class Answers:
-    """Generated answers by (prompt, expert), so that nothing is generated twice."""
+    """Generated answers by prompt and the experts that act on it, so that nothing is generated twice."""
 
     def __init__(self, max_new_tokens: int, advance: Callable[[int], None] | None = None) -> None:
         self._max_new_tokens = max_new_tokens
         self._advance = advance
-        self._known: dict[tuple[str, str | None], str] = {}
+        self._known: dict[tuple[str, str, tuple[tuple[str, float], ...]], str] = {}
 
     def of(self, model: EditedModel, prompts: Sequence[str], routes: Sequence[Route]) -> list[str]:
         """The greedy answer to each prompt under its route."""
         pairs = list(zip(prompts, routes, strict=True))
-        keys = [(prompt, None if r.fact is None else model.facts[r.fact].expert) for prompt, r in pairs]
+        keys = [(prompt, route.note, tuple(model.bank.acting(route))) for prompt, route in pairs]
         new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._known}
         texts = model.generate(
             [prompt for prompt, _ in new.values()],
@@ -150,15 +150,15 @@ def _check(seen: Sequence[_Seen]) -> FactCheck:
         prompt_right=right[0],
         wordings_right=sum(right),
         wordings=len(right),
-        routed=route.fact == prompt.served.seq,
+        routed=route.fact == prompt.served.seq or (route.fact is None and bool(route.slots)),
         failure=next(failures, None),
     )
 
 
 def _failure(question: _Question, route: Route, text: str) -> Failure:
-    if route.fact is None:
+    if not route.slots:
         return Failure("not-routed", "the gate sends it to no fact", question.prompt, text)
-    if route.fact != question.served.seq:
+    if route.fact not in (None, question.served.seq):
         return Failure("routed-elsewhere", f"the gate sends it to f{route.fact}", question.prompt, text)
     return Failure("not-answered", "its expert answers it otherwise", question.prompt, text)
 

@@ -2,8 +2,8 @@
 
 `snapshots/<id>/` holds `manifest.json` (log position, base, encoder, packs), `facts.jsonl` and the gate's
 anchors; the id is the hash of the manifest, which holds the hashes of the other files. `snapshots/CURRENT`
-names the one that is served. A snapshot is a cache: the log and the packs are enough to make it again, byte
-for byte.
+names the one that is served, `@champion`; a job's `@candidate` lies under `snapshots/candidate`. A snapshot is a
+cache: the log and the packs are enough to make it again, byte for byte.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,10 @@ class Manifest:
     encoder: str
     packs: tuple[str, ...]
     files: dict[str, str]
+    state: str | None = None
 
     def to_bytes(self) -> bytes:
-        """Canonical JSON."""
+        """Canonical JSON; `state`, the name of the editor's, only where there is one."""
         return canonical_json(
             {
                 "format": FORMAT,
@@ -50,6 +51,7 @@ class Manifest:
                 "encoder": self.encoder,
                 "packs": list(self.packs),
                 "files": self.files,
+                **({"state": self.state} if self.state else {}),
             }
         )
 
@@ -97,25 +99,46 @@ def write_snapshot(
     packs: Sequence[str],
 ) -> str:
     """Write a snapshot, whole or not at all, without serving it yet; returns its id."""
+    with _new_directory(snapshots) as temporary:
+        (temporary / FACTS).write_bytes(b"".join(canonical_json(fact.to_dict()) + b"\n" for fact in facts))
+        gate.save(temporary)
+        files = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
+        manifest = Manifest(log=log, base=base, encoder=encoder, packs=tuple(sorted(packs)), files=files)
+        (temporary / MANIFEST).write_bytes(manifest.to_bytes())
+        publish_directory(temporary, snapshots / manifest.id)
+    return manifest.id
+
+
+def promote(snapshots: Path, snapshot: Snapshot, *, log: dict[str, Any]) -> str:
+    """Give the files of a snapshot, which are not copied, a manifest of another position of the log; the new id."""
+    manifest = replace(snapshot.manifest, log=log)
+    with _new_directory(snapshots) as temporary:
+        for name in manifest.files:
+            _link(snapshot.directory / name, temporary / name)
+        (temporary / MANIFEST).write_bytes(manifest.to_bytes())
+        publish_directory(temporary, snapshots / manifest.id)
+    return manifest.id
+
+
+def _link(file: Path, name: Path) -> None:
+    """A second name for a file that never changes, or a copy on a disk that knows no second names."""
+    try:
+        name.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, name)
+
+
+@contextmanager
+def _new_directory(snapshots: Path) -> Iterator[Path]:
+    """A directory to be filled and published; it is gone where that fails."""
     make_directory(snapshots)
     temporary = temporary_beside(snapshots / "new")
     temporary.mkdir()
     try:
-        (temporary / FACTS).write_bytes(b"".join(canonical_json(fact.to_dict()) + b"\n" for fact in facts))
-        gate.save(temporary)
-        manifest = Manifest(
-            log=log,
-            base=base,
-            encoder=encoder,
-            packs=tuple(sorted(packs)),
-            files={file.name: file_sha256(file) for file in sorted(temporary.iterdir())},
-        )
-        (temporary / MANIFEST).write_bytes(manifest.to_bytes())
-        publish_directory(temporary, snapshots / manifest.id)
+        yield temporary
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return manifest.id
 
 
 def serve(snapshots: Path, snapshot_id: str) -> None:

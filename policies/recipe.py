@@ -39,7 +39,7 @@ class Experts(_Section):
     rank: Annotated[int, Field(ge=1, le=256)] = 4
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = (-1,)
     modules: Annotated[tuple[Role, ...], Field(min_length=1)] = ("mlp.up",)
-    dtype: Literal["float32", "float16"] = "float16"
+    dtype: Literal["float32", "float16", "int8"] = "float16"
 
 
 class Training(_Section):
@@ -66,12 +66,13 @@ class Audit(_Section):
     """The limits below which nothing, or less, is published. Shares of greedy answers.
 
     `locality`: near misses that must answer as the base does. `retention`: of `sample` older edits, the share
-    that must still be answered with their target.
+    that must still be answered with their target; every `full_days` a job asks all of them.
     """
 
     locality: Share = 0.98
     retention: Share = 0.99
     sample: Annotated[int, Field(ge=0)] = 64
+    full_days: Annotated[float, Field(ge=0, le=100_000)] = 7.0
     max_new_tokens: Annotated[int, Field(ge=1, le=1024)] = 24
 
 
@@ -89,11 +90,14 @@ class Budget(_Section):
 
 
 class Recipe(_Section):
-    """One policy of each kind, an editor, and their dials."""
+    """One policy of each kind, an editor, and their dials.
+
+    `method` is what the editor alone can be told; the editor itself checks it (`lifelong.editors.Dials`).
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = "default"
     summary: str = ""
-    editor: Literal["lora"] = "lora"
+    editor: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = "lora"
     grouping: Grouping = Grouping()
     growth: Growth = Growth()
     experts: Experts = Experts()
@@ -101,11 +105,14 @@ class Recipe(_Section):
     audit: Audit = Audit()
     routing: Routing = Routing()
     locality_budget: Budget = Budget()
+    method: dict[str, Any] = {}
 
     @property
     def digest(self) -> str:
-        """Hash of what shapes an expert: editor, grouping, growth, experts, training; not of name, audit or gate."""
+        """Hash of what shapes an expert: editor, its dials, growth, experts, training; not of name, audit or gate."""
         shaping = self.model_dump(mode="json", include={"editor", "growth", "experts", "training"})
+        if self.method:
+            shaping["method"] = self.method
         text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(b"lifelong/recipe/v1\x00" + text.encode()).hexdigest()
 

@@ -1,14 +1,30 @@
-"""Editors: algorithms that turn a wave of facts into experts. One module each; a recipe names one."""
+"""Editors: algorithms that turn a wave of facts into experts. One module each; a recipe names one.
+
+`docs/ADDING_A_METHOD.md` walks through a complete small one.
+"""
 
 from __future__ import annotations
 
+import importlib
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from importlib.util import find_spec
+from typing import Any, ClassVar
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from editlog.errors import LifelongError, UsageError
 from lifelong.base import Base
+from lifelong.editors.preparation import Corpus
+from lifelong.editors.routers import GateRouter, Router, Scene
+from lifelong.editors.state import State
 from lifelong.experts.expert import Expert
+from lifelong.experts.operators.rows import TokenGate
 from policies.recipe import Recipe
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -53,33 +69,94 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """All that an editor may return: experts, and an outcome for each fact by its digest."""
+    """All that an editor may return: experts, and an outcome for each fact of the wave by its digest.
+
+    `retires` are hashes of experts that these take the place of, facts and all; `state` is what the editor needs to
+    go on or to forget, or what its router reads. How a prompt comes to an expert is said by its `anchors`.
+    """
 
     experts: tuple[Expert, ...]
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    retires: tuple[str, ...] = ()
+    state: State | None = None
 
 
-class Editor(Protocol):
-    """Turns a wave into experts; the same wave, seed, thread count and base give the same experts."""
+class CannotForget(LifelongError):
+    """A fact cannot be taken out of what an editor made; the message says why, and what to do."""
 
+
+class Dials(BaseModel):
+    """The section `[method]` of a recipe: what one editor alone can be told. Subclass it, with bounds and defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Editor(ABC):
+    """Turns waves into experts; the same wave, state, seed, thread count and base give the same experts.
+
+    A subclass is the class `EDITOR` of its module, and finds the recipe in `self.recipe`, its own dials in
+    `self.dials` and the text for what it must learn of a base in `self.corpus`.
+    """
+
+    Dials: ClassVar[type[Dials]] = Dials
+    accumulates: ClassVar[bool] = False
+    """Whether each wave goes on from the last one's state and experts. If not, experts stand alone: a fact that failed
+    its audit is trained again by itself, and one that is retracted is simply not served."""
+
+    def __init__(self, recipe: Recipe, corpus: Corpus | None = None) -> None:
+        """Raises UsageError where the recipe's `[method]` is not what this editor can be told."""
+        self.recipe = recipe
+        self.corpus = corpus or Corpus()
+        try:
+            self.dials: Any = self.Dials.model_validate(recipe.method)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            where = ".".join(map(str, ("method", *problem["loc"])))
+            raise UsageError(f"the recipe {recipe.name} cannot be used: {where}: {problem['msg']}") from error
+
+    @abstractmethod
     def fit(
         self,
         base: Base,
         wave: Wave,
         *,
         seed: int,
+        state: State | None = None,
         steps: int | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Edit:
-        """Train; `steps` overrides the recipe's (for a retry), `advance(n)` is called as n more facts are done."""
-        ...
+        """Train on a wave, after `state`.
+
+        `steps` overrides the recipe's (for a retry), `advance(n)` is called as n more facts are done.
+        """
+
+    def forget(self, base: Base, gone: frozenset[str], state: State | None) -> Edit:
+        """For an editor that accumulates: what there would be had the facts `gone` (digests) never been edited.
+
+        Raises CannotForget, with the reason, where the mathematics forbids it.
+        """
+        raise CannotForget(f"what {self.recipe.editor} made holds its facts together; none can be taken out")
+
+    def router(self, scene: Scene) -> Router:
+        """How prompts come to the experts; by the calibrated gate, unless overridden."""
+        return GateRouter(scene)
+
+    def token_gate(self, scene: Scene) -> TokenGate | None:
+        """What weighs the tokens of routed rows; nothing, unless overridden."""
+        return None
 
 
-def editor_of(recipe: Recipe) -> Editor:
-    """The editor a recipe names, with the recipe's dials."""
-    from lifelong.editors.lora import LoraEditor
+def editor_of(recipe: Recipe, corpus: Corpus | None = None) -> Editor:
+    """The editor a recipe names: the class `EDITOR` of the module of that name in this package.
 
-    return {"lora": LoraEditor}[recipe.editor](recipe)
+    Raises UsageError where there is none, or its dials are wrong.
+    """
+    path = f"{__name__}.{recipe.editor}"
+    module = importlib.import_module(path) if _NAME.fullmatch(recipe.editor) and find_spec(path) else None
+    if not hasattr(module, "EDITOR"):
+        raise UsageError(f"the recipe {recipe.name} names the editor {recipe.editor!r}, which there is not")
+    editor: Editor = module.EDITOR(recipe, corpus)
+    return editor
 
 
 def as_groups(lessons: Sequence[Lesson]) -> tuple[tuple[Lesson, ...], ...]:

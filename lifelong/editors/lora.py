@@ -12,22 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from lifelong.base import Base
-from lifelong.editors import Edit, Lesson, Outcome, Wave
+from lifelong.editors import Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.parallel import Fitted, fit_stack
+from lifelong.editors.state import State
 from lifelong.editors.views import wave_rows
-from lifelong.experts.expert import Expert, LowRank
+from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import kind_of
+from lifelong.experts.quantising import stored_as
 from lifelong.sites import find_sites
-from policies.recipe import Recipe
 
 
-class LoraEditor:
+class LoraEditor(Editor):
     """The default editor: one stack of low-rank experts a wave."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
 
     def fit(
         self,
@@ -35,26 +32,26 @@ class LoraEditor:
         wave: Wave,
         *,
         seed: int,
+        state: State | None = None,
         steps: int | None = None,
         advance: Callable[[int], None] | None = None,
     ) -> Edit:
         """Train every expert of the wave; see `Editor.fit`."""
-        dials = self._recipe.training
-        sites = find_sites(base.model, self._recipe.experts.layers, self._recipe.experts.modules)
+        dials = self.recipe.training
+        sites = find_sites(base.model, self.recipe.experts.layers, self.recipe.experts.modules)
         rows = wave_rows(base, wave, contexts=dials.contexts, near_misses=dials.near_misses)
         fitted = fit_stack(
             base,
             sites,
             rows,
             names=["\n".join(sorted(lesson.digest for lesson in group)) for group in wave.groups],
-            rank=self._recipe.experts.rank,
+            rank=self.recipe.experts.rank,
             dials=dials,
             steps=steps or dials.steps,
             seed=seed,
             advance=lambda done: advance(sum(len(wave.groups[i]) for i in done)) if advance else None,
         )
-        dtype = getattr(torch, self._recipe.experts.dtype)
-        experts = [self._expert(base, group, fit, dtype) for group, fit in zip(wave.groups, fitted, strict=True)]
+        experts = [self._expert(base, group, fit) for group, fit in zip(wave.groups, fitted, strict=True)]
         outcomes = {
             lesson.digest: Outcome(expert.hash, fit.loss, fit.steps, fit.converged)
             for group, expert, fit in zip(wave.groups, experts, fitted, strict=True)
@@ -62,10 +59,16 @@ class LoraEditor:
         }
         return Edit(tuple(experts), outcomes)
 
-    def _expert(self, base: Base, group: tuple[Lesson, ...], fit: Fitted, dtype: torch.dtype) -> Expert:
+    def _expert(self, base: Base, group: tuple[Lesson, ...], fit: Fitted) -> Expert:
+        dtype = self.recipe.experts.dtype
+        tensors = {site: stored_as(a, b, dtype) for site, (a, b) in fit.factors.items()}
         return Expert(
             facts=tuple(sorted(lesson.digest for lesson in group)),
-            tensors={site: LowRank(a.to(dtype).cpu(), b.to(dtype).cpu()) for site, (a, b) in fit.factors.items()},
-            recipe=self._recipe.digest,
+            tensors=tensors,
+            recipe=self.recipe.digest,
             base=base.fingerprint,
+            kind=kind_of(next(iter(tensors.values()))),
         )
+
+
+EDITOR = LoraEditor

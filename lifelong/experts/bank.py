@@ -78,10 +78,13 @@ class Bank:
             slot -= len(pack)
         raise IndexError(slot)
 
-    def anchors(self, expert_hash: str) -> Tensor | None:
-        """An expert's anchors, float32 [its facts, width]; None where the gate routes to it."""
-        pack, slot = self.expert_at(self.slot_of[expert_hash])
-        return pack.anchors_of(slot)
+    def acting(self, route: Route) -> list[tuple[str, float]]:
+        """The hash and the weight of each expert that acts on a row of this route."""
+        names = []
+        for slot, weight in zip(route.slots, route.weights, strict=True):
+            pack, own = self.expert_at(slot)
+            names.append((pack.hashes[own], weight))
+        return names
 
     def note(self, slot: int) -> str:
         """What the expert of a slot has read before the prompt; empty where it is no note."""

@@ -1,0 +1,162 @@
+"""Routers: from prompts to routes. The gate, always on, and the nearest key; a recipe's editor names one.
+
+A route is decided on the prompt alone, once a request and row. A router sees a scene: the base, the bank, the
+gate, the facts that are served and the editor's state, all of one snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from editlog.errors import UsageError
+from lifelong.anchors.gate import Decision, Gate
+from lifelong.base import Base
+from lifelong.editors.state import State
+from lifelong.experts.bank import MISS, Bank, Route
+from lifelong.serving import Served
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a router decides with; `facts` are the served ones by number, negatives included."""
+
+    base: Base
+    bank: Bank
+    gate: Gate
+    facts: Mapping[int, Served]
+    state: State | None = None
+
+    def slot(self, seq: int) -> int | None:
+        """The slot of a fact's expert in the bank; None where it has none."""
+        expert = self.facts[seq].expert
+        return None if expert is None else self.bank.slot_of[expert]
+
+    def route_to(self, seq: int) -> Route:
+        """The route to a fact's own expert, with the note that it holds; a miss where it has none."""
+        slot = self.slot(seq)
+        return MISS if slot is None else Route(seq, (slot,), (1.0,), self.bank.note(slot))
+
+
+class Routed(NamedTuple):
+    """A decision and the route that it means."""
+
+    decision: Decision
+    route: Route
+
+
+class Router(Protocol):
+    """Decides each prompt; `scoped` is False where the experts act on every prompt and nothing is decided."""
+
+    scoped: bool
+
+    def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
+        """One decision and route a prompt, at the moment `at` in the world (None: now)."""
+        ...
+
+    def route_to(self, seq: int) -> Route:
+        """The route of a fact, whatever would be decided: the oracle."""
+        ...
+
+
+class GateRouter:
+    """The calibrated gate: a hit goes to the fact's own expert."""
+
+    scoped = True
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+
+    def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
+        """What the gate says of each prompt."""
+        decisions = self._scene.gate.route(prompts, at=at)
+        return [Routed(one, MISS if one.fact is None else self.route_to(one.fact)) for one in decisions]
+
+    def route_to(self, seq: int) -> Route:
+        """The route to the fact's expert."""
+        return self._scene.route_to(seq)
+
+
+class AlwaysOn:
+    """Every expert that is served acts on every prompt, and no fact is said to be hit."""
+
+    scoped = False
+
+    def __init__(self, scene: Scene) -> None:
+        slots = {scene.slot(seq) for seq in scene.facts} - {None}
+        on = tuple(sorted(slot for slot in slots if slot is not None))
+        self._route = Route(None, on, (1.0,) * len(on))
+
+    def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
+        """The same for each prompt."""
+        return [Routed(Decision(None, 0.0, 0.0, None, None), self._route) for _ in prompts]
+
+    def route_to(self, seq: int) -> Route:
+        """The same for each fact."""
+        return self._route
+
+
+class NearestKey:
+    """The fact whose key is nearest to the prompt's query, if it lies within that key's radius.
+
+    Keys are the anchors of the served experts, float32 [facts, width]. `query` turns prompts into [prompts, width];
+    `radii`, given the keys' facts in log order and the keys, says how far each reaches.
+    """
+
+    scoped = True
+
+    def __init__(
+        self,
+        scene: Scene,
+        query: Callable[[Sequence[str]], Tensor],
+        radii: Callable[[Sequence[Served], Tensor], Tensor],
+    ) -> None:
+        self._scene = scene
+        self._query = query
+        self._facts = [served for seq, served in sorted(scene.facts.items()) if served.expert]
+        keys = [_key(scene.bank, served) for served in self._facts]
+        self._keys = torch.stack(keys) if keys else torch.zeros(0, 0)
+        self._radii = radii(self._facts, self._keys) if keys else torch.zeros(0)
+
+    @torch.no_grad()
+    def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
+        """The nearest valid key of each prompt decides; of equally near ones that of the latest fact."""
+        if not self._facts or not prompts:
+            return [Routed(Decision(None, 0.0, 0.0, None, None), MISS) for _ in prompts]
+        moment = at or datetime.now(UTC)
+        distances = torch.cdist(self._query(prompts), self._keys, compute_mode="donot_use_mm_for_euclid_dist")
+        distances[:, [not served.fact.valid_at(moment) for served in self._facts]] = torch.inf
+        nearest = distances.flip(1).argmin(1)
+        found = []
+        for row, place in enumerate((len(self._facts) - 1 - nearest).tolist()):
+            distance, radius = float(distances[row, place]), float(self._radii[place])
+            found.append(self._routed(self._facts[place], distance, radius))
+        return found
+
+    def _routed(self, served: Served, distance: float, radius: float) -> Routed:
+        """Distances as the shares that decisions speak of: 1 at the key itself, one half at a distance of one."""
+        hit = distance <= radius
+        fact = served.seq if hit else None
+        decision = Decision(fact, 1 / (1 + distance), 1 / (1 + radius), served.fact.prompt, served.fact.subject)
+        return Routed(decision, self.route_to(served.seq) if hit else MISS)
+
+    def route_to(self, seq: int) -> Route:
+        """The route to the fact's expert."""
+        return self._scene.route_to(seq)
+
+
+def _key(bank: Bank, served: Served) -> Tensor:
+    assert served.expert is not None
+    pack, slot = bank.expert_at(bank.slot_of[served.expert])
+    anchors = pack.anchors_of(slot)
+    if anchors is None or not len(anchors):
+        raise UsageError(
+            f"the expert of {served.ref} was made by another editor than the recipe's; put that recipe back, or make a"
+            " new workspace for this one"
+        )
+    return anchors[pack.facts[slot].index(served.fact.digest)]
