@@ -62,7 +62,8 @@ def write_adapter(base: Base, expert: Expert, target: Path) -> None:
         base_model_name_or_path=str(EMBEDDED_PATH) if base.name == EMBEDDED else base.name,
     )
     tensors = {}
-    for site, factors in expert.tensors.items():
+    for site, stored in expert.tensors.items():
+        factors = stored.floats()
         tensors[f"base_model.model.{site}.lora_A.weight"] = factors.a.to(torch.float32).contiguous()
         tensors[f"base_model.model.{site}.lora_B.weight"] = factors.b.to(torch.float32).contiguous()
     config.save_pretrained(str(target))
