@@ -88,15 +88,15 @@ class Scheduler:
         dealt_with = self._beginning()
         stopped = False
         while not stopped:
+            upcoming = self._schedule.next_after(dealt_with)
             now = self._clock.now()
-            due = self._schedule.last_until(now)
-            if due > dealt_with:
+            if now < upcoming:
+                stopped = self._clock.wait(min((upcoming - now).total_seconds(), LOOK_AGAIN_SECONDS))
+            else:
+                due = self._schedule.last_until(now)
                 stopped = not self._run(due)
                 if not stopped:
                     dealt_with = self._dealt_with(due)
-            else:
-                seconds = (self._schedule.next_after(now) - now).total_seconds()
-                stopped = self._clock.wait(min(max(seconds, 1.0), LOOK_AGAIN_SECONDS))
 
     def _beginning(self) -> datetime:
         """What was dealt with before this process; on the first start nothing was missed."""
@@ -133,7 +133,8 @@ class Scheduler:
 def run_command(words: Sequence[str], clock: SystemClock) -> int:
     """Run a command to its end and return its exit code; asked to stop, interrupt it, and kill it if it lingers.
 
-    It has a session of its own, so that a Ctrl-C reaches it once, through us.
+    It has a session of its own, so that a Ctrl-C reaches it once, through us. Called under `stopped_by_signals`, it
+    can be interrupted even where whoever started us ignores SIGINT: what we catch, it begins with as the default.
     """
     with subprocess.Popen(list(words), stdin=subprocess.DEVNULL, start_new_session=True) as process:  # noqa: S603
         while True:

@@ -76,7 +76,7 @@ StartLimitIntervalSec={2 * BUSY_AGAIN_SECONDS * BUSY_TIMES}
 StartLimitBurst={BUSY_TIMES}
 
 [Service]
-Type=oneshot
+Type=exec
 ExecStart={job}
 # 3: done, but some facts were rejected, failed or held. 75: busy, to be tried again.
 SuccessExitStatus=3

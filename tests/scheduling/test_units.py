@@ -30,7 +30,6 @@ def test_the_timer_catches_up_and_the_service_says_which_ends_are_well() -> None
     assert "Persistent=true" in settings(unit(".timer"))
     assert "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 02:30:00 Europe/Vienna" in settings(unit(".timer"))
     service = settings(unit(".service"))
-    assert "Type=oneshot" in service  # systemd starts no second one beside it
     assert "SuccessExitStatus=3" in service
     assert "RestartForceExitStatus=75" in service
     assert f"OnFailure={unit_name(AWKWARD)}-failed.service" in service
