@@ -20,6 +20,7 @@ class Groupable:
     prompt: str
     subject: str | None = None
     relation: str | None = None
+    target: str = ""
 
     @property
     def pattern(self) -> str:
@@ -30,6 +31,11 @@ class Groupable:
         if self.subject:
             text = text.replace(self.subject.casefold(), "\x00")
         return re.sub(r"\W+", " ", text.replace("\x00", " _ ")).strip()
+
+    @property
+    def answer(self) -> str:
+        """The target as it is compared: facts that share it want the same of an expert."""
+        return " ".join(self.target.casefold().split())
 
 
 def mini_batches(facts: Iterable[Groupable], size: int) -> list[tuple[int, ...]]:
