@@ -53,6 +53,10 @@ class LogDiff:
         """Every field by its name."""
         return asdict(self)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Every change as one row: `change` says in which list it stands, its own fields follow."""
+        return [{"change": name, **row} for name in (*_SECTIONS, "jobs", "answers") for row in getattr(self, name)]
+
 
 def diff(log: Reader, first: AsOf, last: AsOf | None = None, *, valid_at: datetime | None = None) -> LogDiff:
     """What changed between two positions (an event's number, a job's end or a moment; None: now).

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import emit, reads, valid_at_option, workspace
+from lifelong.cli.output import Output, writes_rows
+from lifelong.cli.shell import reads, valid_at_option, workspace
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,21 +29,35 @@ COLUMNS = {
 @click.command()
 @click.option("--from", "first", required=True, metavar="WHEN", help="From this event, job's end or moment in UTC on.")
 @click.option("--to", "last", metavar="WHEN", help="Up to this event, job's end or moment in UTC [default: now].")
+@writes_rows
 @valid_at_option
 @reads
-def diff(first: str, last: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
+def diff(
+    *,
+    first: str,
+    last: str | None,
+    form: str | None,
+    output: Path | None,
+    valid_at: datetime | None,
+    as_json: bool,
+    home: Path | None,
+) -> None:
     """Show what changed between two positions of the log.
 
     Facts added, superseded, retracted and redacted, what jobs made of them, and which answers changed. The answers are
-    those of each position's own moment in the world, unless --valid-at names one for both.
+    those of each position's own moment in the world, unless --valid-at names one for both. In CSV and Parquet each
+    change is one row, named in the column `change`.
 
     \b
     Examples:
       lifelong log diff --from 2026-11-01 --to 2026-11-08
       lifelong log diff --from job-3 --json
+      lifelong log diff --from 2026-11-01 --format parquet --output november.parquet
     """
-    found = workspace(home).diff(first, last, valid_at=valid_at).to_dict()
-    emit(found, as_json, lambda: _shown(found))
+    out = Output.asked(form, output, as_json=as_json)
+    changed = workspace(home).diff(first, last, valid_at=valid_at)
+    found = changed.to_dict()
+    out.write(found, rows=changed.rows(), text=lambda: _shown(found))
 
 
 def _shown(found: dict[str, Any]) -> str:

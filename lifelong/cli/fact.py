@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lifelong.cli import text
+from lifelong.cli.output import Output, writes_rows
 from lifelong.cli.shell import at_options, emit, reads, workspace
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _standing(logged: LoggedFact, at: datetime) -> dict[str, Any]:
 @click.option("--subject", help="The facts about this subject instead.")
 @click.option("--relation", help="The facts about this relation instead, or of the subject only these.")
 @click.option("--prompt", help="The facts with this prompt instead.")
+@writes_rows
 @at_options
 @reads
 def history(
@@ -77,6 +79,8 @@ def history(
     subject: str | None,
     relation: str | None,
     prompt: str | None,
+    form: str | None,
+    output: Path | None,
     as_of: str | None,
     valid_at: datetime | None,
     as_json: bool,
@@ -87,8 +91,9 @@ def history(
     \b
     Examples:
       lifelong fact history f12
-      lifelong fact history --subject "Danielle Darrieux"
+      lifelong fact history --subject "Danielle Darrieux" --format csv
     """
+    out = Output.asked(form, output, as_json=as_json)
     found = workspace(home).reader.history(ref=ref, subject=subject, relation=relation, prompt=prompt, as_of=as_of)
     rows = [one.to_dict() for one in found if valid_at is None or one.fact.fact.valid_at(valid_at)]
-    emit(rows, as_json, lambda: text.history(rows, "fact", "prompt", "target"))
+    out.write(rows, rows=rows, text=lambda: text.history(rows, "fact", "prompt", "target"))

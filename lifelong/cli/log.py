@@ -12,6 +12,7 @@ import click
 from editlog.errors import IntegrityError, UsageError
 from lifelong.cli import text
 from lifelong.cli.diff import diff
+from lifelong.cli.output import Output, writes_rows
 from lifelong.cli.query import query
 from lifelong.cli.recover import recover
 from lifelong.cli.redact import redact
@@ -45,6 +46,7 @@ log.add_command(redact)
 @click.option("--kind", "kinds", multiple=True, help="Only this kind, such as fact.put; may be repeated.")
 @click.option("--job", help="Only events of this job.")
 @click.option("--actor", help="Only what this actor did.")
+@writes_rows
 @at_options
 @reads
 def list_events(
@@ -54,6 +56,8 @@ def list_events(
     kinds: tuple[str, ...],
     job: str | None,
     actor: str | None,
+    form: str | None,
+    output: Path | None,
     as_of: str | None,
     valid_at: datetime | None,
     as_json: bool,
@@ -66,8 +70,9 @@ def list_events(
     \b
     Examples:
       lifelong log list --kind facts.failed --json
-      lifelong log list --actor ada --limit 0
+      lifelong log list --actor ada --limit 0 --format csv --output ada.csv
     """
+    out = Output.asked(form, output, as_json=as_json)
     opened = workspace(home).reader
     found = opened.events(
         kinds=kinds or None,
@@ -82,7 +87,7 @@ def list_events(
         holding = {fact.seq for fact in opened.facts() if fact.fact.valid_at(valid_at)}
         found = [event for event in found if event.fact is None or event.fact in holding][: limit or None]
     rows = [event.to_dict() for event in found]
-    emit(rows, as_json, lambda: text.events(rows))
+    out.write(rows, rows=rows, text=lambda: text.events(rows))
 
 
 @log.command()
