@@ -1,6 +1,7 @@
 """How well edits hold: probes from records, the harness that asks them, and what each figure means."""
 
-from lifelong.evaluation.harness import Edited, evaluate
+from lifelong.evaluation.edited import Edited
+from lifelong.evaluation.harness import evaluate
 from lifelong.evaluation.metrics import Metrics
 from lifelong.evaluation.table import format_table
 

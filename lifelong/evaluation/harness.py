@@ -8,64 +8,47 @@ that very answer and is not computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 from editlog.fact import Fact
 from lifelong.base import GENERATION_BATCH, batches_by_length
-from lifelong.evaluation import metrics
-from lifelong.evaluation.metrics import AnswerOutcome, Exact, LocalityOutcome, Metrics
+from lifelong.evaluation.edited import MAX_NEW_TOKENS, Edited
+from lifelong.evaluation.metrics import Exact, Metrics, is_exact, peak_mb
+from lifelong.evaluation.predictions import Measure, Prediction, figures, nested
+from lifelong.evaluation.probe_rules import KINDS
 from lifelong.evaluation.probes import ProbeItem, ProbeSet, collect
+from lifelong.evaluation.reference import Reference, SameProcess, digests
 
 if TYPE_CHECKING:
     from lifelong.experts.bank import Route
-    from lifelong.job import Progress
-    from lifelong.model import TargetScore
+    from lifelong.progress import Progress
 
-MAX_NEW_TOKENS = 32
 _SPARE_TOKENS = 4  # behind the longest target, so that an answer which goes on shows that it does
 
 R = TypeVar("R")
 
 
+class Answer(NamedTuple):
+    """A generated answer, whether it is right, and the share of expected tokens that teacher forcing put first."""
+
+    text: str
+    token: float
+    exact: bool
+
+
+class Found(NamedTuple):
+    """A measurement: its figures, and every single prediction behind them."""
+
+    metrics: Metrics
+    predictions: list[Prediction]
+
+
 class _How(TypedDict, total=False):
     edits: bool
     routes: Sequence[Route]
-
-
-class Edited(Protocol):
-    """What is measured; `lifelong.model.EditedModel` is one."""
-
-    def route(self, prompts: Sequence[str]) -> Sequence[Route]:
-        """One route for each prompt, decided on the prompt alone."""
-
-    def route_to(self, fact_seqs: Sequence[int]) -> Sequence[Route]:
-        """The routes of the given facts, whatever the router would say."""
-
-    def fact_of(self, fact: Fact) -> int | None:
-        """The number of the fact that is served for this fact's key, None where none is."""
-
-    def generate(
-        self,
-        prompts: Sequence[str],
-        *,
-        edits: bool = True,
-        routes: Sequence[Route] | None = None,
-        max_new_tokens: int = MAX_NEW_TOKENS,
-    ) -> list[str]:
-        """Greedy continuations without the prompt, each to its natural stop or to `max_new_tokens`."""
-
-    def target_logits(
-        self, pairs: Sequence[tuple[str, str]], *, edits: bool = True, routes: Sequence[Route] | None = None
-    ) -> Sequence[TargetScore]:
-        """Teacher forcing of each (prompt, target), end-of-text included."""
-
-    def next_logits(self, prompts: Sequence[str], *, edits: bool = True) -> Tensor:
-        """Logits [prompts, vocabulary] of the token after each prompt, all prompts in one padded batch."""
 
 
 def evaluate(
@@ -74,9 +57,9 @@ def evaluate(
     *,
     limit: int | None = None,
     others: Iterable[Fact] = (),
+    reference: Reference | None = None,
     recipe: str | None = None,
     model: str | None = None,
-    seconds_per_edit: float | None = None,
     bytes_per_edit: float | None = None,
     progress: Progress | None = None,
 ) -> Metrics:
@@ -84,49 +67,50 @@ def evaluate(
 
     A record that is not served (failed, held, never run) is scored like any other, as the base answers it.
     `others` are edits that are served beside the records: not scored, but a probe that one of them governs is
-    counted apart.
-    What cannot be measured from here (`recipe` to `bytes_per_edit`) is passed in; retention needs answers
+    counted apart. `reference` is the untouched base (None: the edited model without its edits).
+    What cannot be measured from here (`recipe`, `model`, `bytes_per_edit`) is passed in; retention needs answers
     from before the edits and is None. `progress` is told of each stage and each row.
     """
-    probes = collect(islice(records, limit), others)
-    run = _Run(edited, probes, progress)
-    reliability, oracle_reliability, _ = run.answers(
-        "reliability", [ProbeItem(index, fact.prompt, fact.target) for index, fact in enumerate(probes.facts)]
-    )
-    generality, oracle_generality, sent = run.answers("generality", probes.generality)
-    local = {
-        kind: run.locality(f"locality, {kind.replace('_', ' ')}", items) for kind, items in probes.locality.items()
-    }
-    answered = [item for item in probes.portability if item.answer is not None]
-    portability = run.scored("portability", answered, run.routes(answered))
-    run.done()
-    return Metrics(
+    found = measure(edited, collect(islice(records, limit), others), reference=reference, progress=progress)
+    return replace(found.metrics, recipe=recipe, model=model, bytes_per_edit=bytes_per_edit)
+
+
+def measure(
+    edited: Edited,
+    probes: ProbeSet,
+    *,
+    reference: Reference | None = None,
+    progress: Progress | None = None,
+) -> Found:
+    """Ask every scored fact and every probe that counts."""
+    run = Run(edited, progress)
+    served = [edited.fact_of(fact) for fact in probes.facts]
+    asked = [ProbeItem(index, fact.prompt, fact.target) for index, fact in enumerate(probes.facts)]
+    predictions = [
+        *run.in_scope("reliability", asked, served),
+        *run.in_scope("generality", probes.generality, served),
+        *run.portability([item for item in probes.portability if item.answer is not None], served),
+        *run.locality(probes, reference or SameProcess(edited)),
+    ]
+    if progress:
+        progress.done()
+    metrics = Metrics(
         edits=probes.records,
-        recipe=recipe,
-        model=model,
-        reliability=metrics.accuracy(reliability),
-        generality=metrics.accuracy(generality),
-        oracle=metrics.Oracle(metrics.accuracy(oracle_reliability), metrics.accuracy(oracle_generality)),
-        locality=metrics.LocalityByKind(**{kind: metrics.locality(rows) for kind, rows in local.items()}),
-        portability=Exact(metrics.accuracy(portability).exact),
         retention=Exact(),
-        router=metrics.router(
-            [(fact, run.served[item.fact]) for fact, item in zip(sent, probes.generality, strict=True)],
-            [row.hit for rows in local.values() for row in rows],
-        ),
         governed_probes=probes.governed.total(),
-        seconds_per_edit=seconds_per_edit,
-        bytes_per_edit=bytes_per_edit,
-        peak_mb=metrics.peak_mb(),
-        counts=_counts(probes, run.served),
+        peak_mb=peak_mb(),
+        counts=counts(probes, served),
+        **nested(figures(predictions)),
     )
+    return Found(metrics, predictions)
 
 
-def _counts(probes: ProbeSet, served: Sequence[int | None]) -> dict[str, int]:
+def counts(probes: ProbeSet, served: Sequence[int | None]) -> dict[str, int]:
+    """How many rows stand behind each figure, and what stands behind none."""
     unanswered = sum(item.answer is None for item in probes.portability)
     return {
         "records": probes.records,
-        "superseded": probes.records - len(probes.facts),
+        "superseded": probes.superseded,
         "facts": len(probes.facts),
         "edited": sum(seq is not None for seq in served),
         "missing": sum(seq is None for seq in served),
@@ -139,85 +123,122 @@ def _counts(probes: ProbeSet, served: Sequence[int | None]) -> dict[str, int]:
     }
 
 
-class _Run:
+class Run:
     """One measurement under way."""
 
-    def __init__(self, edited: Edited, probes: ProbeSet, progress: Progress | None) -> None:
+    def __init__(self, edited: Edited, progress: Progress | None = None) -> None:
         self._edited = edited
         self._progress = progress
-        self.served = [edited.fact_of(fact) for fact in probes.facts]
 
-    def answers(
-        self, stage: str, items: Sequence[ProbeItem]
-    ) -> tuple[list[AnswerOutcome], list[AnswerOutcome], list[int | None]]:
-        """Outcomes through the router and with the right expert given, and the facts the router chose."""
-        routes = self.routes(items)
-        sent = [route.fact for route in routes]
-        own = [self.served[item.fact] for item in items]
-        routed = self.scored(stage, items, routes)
+    def in_scope(self, measure: Measure, items: Sequence[ProbeItem], served: Sequence[int | None]) -> list[Prediction]:
+        """Each item through the router, and with the right expert given; `served`: each fact's number in the log."""
+        routes = self._routes(items)
+        own = [served[item.fact] for item in items]
+        routed = self.answers(measure, items, routes)
         oracle = list(routed)
-        wrong = [i for i in range(len(items)) if sent[i] != own[i]]
+        wrong = [i for i, route in enumerate(routes) if route.fact != own[i]]
         given = {i: seq for i in wrong if (seq := own[i]) is not None}
         without = [i for i in wrong if own[i] is None]
         for chosen, right in ((list(given), self._edited.route_to(list(given.values()))), (without, None)):
-            outcomes = self.scored(f"{stage}, oracle", [items[i] for i in chosen], right)
-            for i, outcome in zip(chosen, outcomes, strict=True):
-                oracle[i] = outcome
-        return routed, oracle, sent
+            answers = self.answers(f"{measure}, oracle", [items[i] for i in chosen], right)
+            for i, answer in zip(chosen, answers, strict=True):
+                oracle[i] = answer
+        return [
+            Prediction(
+                measure,
+                item.fact,
+                item.prompt,
+                answer.text,
+                expected=item.answer,
+                token=answer.token,
+                exact=answer.exact,
+                sent=route.fact,
+                own=seq,
+                oracle_answer=best.text,
+                oracle_token=best.token,
+                oracle_exact=best.exact,
+            )
+            for item, route, seq, answer, best in zip(items, routes, own, routed, oracle, strict=True)
+        ]
 
-    def locality(self, stage: str, items: Sequence[ProbeItem]) -> list[LocalityOutcome]:
-        """Each prompt with the edits and without, in the same batches."""
-        routes = self.routes(items)
+    def portability(self, items: Sequence[ProbeItem], served: Sequence[int | None]) -> list[Prediction]:
+        """Each consequence whose answer is known, through the router."""
+        routes = self._routes(items)
+        return [
+            Prediction(
+                "portability",
+                item.fact,
+                item.prompt,
+                answer.text,
+                expected=item.answer,
+                token=answer.token,
+                exact=answer.exact,
+                sent=route.fact,
+                own=served[item.fact],
+            )
+            for item, route, answer in zip(items, routes, self.answers("portability", items, routes), strict=True)
+        ]
 
-        def compare(index: list[int]) -> list[LocalityOutcome]:
-            prompts, given = [items[i].prompt for i in index], [routes[i] for i in index]
-            texts = self._edited.generate(prompts, routes=given, max_new_tokens=MAX_NEW_TOKENS)
-            plain = self._edited.generate(prompts, edits=False, max_new_tokens=MAX_NEW_TOKENS)
-            same = _equal_rows(self._edited.next_logits(prompts), self._edited.next_logits(prompts, edits=False))
-            hits = [route.fact is not None for route in given]
-            return [
-                LocalityOutcome(text == bare, bits, hit)
-                for text, bare, bits, hit in zip(texts, plain, same, hits, strict=True)
-            ]
+    def locality(self, probes: ProbeSet, reference: Reference) -> list[Prediction]:
+        """Each prompt out of scope, with the edits against the untouched base, in the same batches."""
+        kinds = [kind for kind in KINDS for _ in probes.locality[kind]]
+        items = [item for kind in KINDS for item in probes.locality[kind]]
+        compared = self.compared("locality", [item.prompt for item in items], reference)
+        return [
+            replace(found, fact=item.fact, kind=kind) for item, kind, found in zip(items, kinds, compared, strict=True)
+        ]
 
-        return self._batched(stage, items, compare)
+    def compared(self, stage: str, prompts: Sequence[str], reference: Reference) -> list[Prediction]:
+        """Prompts out of the scope of every fact, with the edits against the untouched base, in the same batches."""
+        routes = self._edited.route(prompts) if prompts else []
+        batches = list(self._batches(prompts))
+        plain = reference.answers([[prompts[i] for i in index] for index in batches])
+        found: dict[int, Prediction] = {}
+        for index, bare in self._told(stage, len(prompts), batches, plain):
+            asked, how = [prompts[i] for i in index], [routes[i] for i in index]
+            texts = self._edited.generate(asked, routes=how, max_new_tokens=MAX_NEW_TOKENS)
+            logits = digests(self._edited.next_logits(asked, routes=how))
+            for place, i in enumerate(index):
+                found[i] = Prediction(
+                    "locality",
+                    -1,
+                    prompts[i],
+                    texts[place],
+                    sent=routes[i].fact,
+                    base_answer=bare[place].text,
+                    agrees=texts[place] == bare[place].text,
+                    bit_identical=logits[place] == bare[place].logits,
+                )
+        return [found[i] for i in range(len(prompts))]
 
-    def done(self) -> None:
-        if self._progress:
-            self._progress.done()
-
-    def routes(self, items: Sequence[ProbeItem]) -> Sequence[Route]:
-        return self._edited.route([item.prompt for item in items]) if items else []
-
-    def scored(self, stage: str, items: Sequence[ProbeItem], routes: Sequence[Route] | None) -> list[AnswerOutcome]:
+    def answers(self, stage: str, items: Sequence[ProbeItem], routes: Sequence[Route] | None) -> list[Answer]:
         """Teacher forcing and decoding along the given routes; None: by the base alone."""
-
-        def score(index: list[int]) -> list[AnswerOutcome]:
+        batches = list(self._batches([item.prompt for item in items]))
+        found: dict[int, Answer] = {}
+        for index, _ in self._told(stage, len(items), batches, batches):
             pairs = [(items[i].prompt, items[i].answer or "") for i in index]
             how: _How = {"edits": False} if routes is None else {"routes": [routes[i] for i in index]}
             forced = self._edited.target_logits(pairs, **how)
             room = max(one.total for one in forced) + _SPARE_TOKENS
             texts = self._edited.generate([prompt for prompt, _ in pairs], max_new_tokens=room, **how)
-            return [
-                AnswerOutcome(one.matched / one.total, metrics.is_exact(text, target))
-                for one, text, (_, target) in zip(forced, texts, pairs, strict=True)
-            ]
+            for i, one, text, (_, target) in zip(index, forced, texts, pairs, strict=True):
+                found[i] = Answer(text, one.matched / one.total, is_exact(text, target))
+        return [found[i] for i in range(len(items))]
 
-        return self._batched(stage, items, score)
+    def _routes(self, items: Sequence[ProbeItem]) -> Sequence[Route]:
+        return self._edited.route([item.prompt for item in items]) if items else []
 
-    def _batched(self, stage: str, items: Sequence[ProbeItem], measure: Callable[[list[int]], list[R]]) -> list[R]:
-        """Measure items in batches of like length, given as indices; the results in the items' order."""
-        if items and self._progress:
-            self._progress.stage(stage, len(items))
-        results: dict[int, R] = {}
-        for index in batches_by_length([len(item.prompt) for item in items], GENERATION_BATCH):
-            results.update(zip(index, measure(index), strict=True))
+    def _batches(self, prompts: Sequence[str]) -> Iterator[list[int]]:
+        """Indices in batches of like length, in the very order in which the edited model would take them."""
+        return batches_by_length(self._edited.lengths(prompts) if prompts else [], GENERATION_BATCH)
+
+    def _told(
+        self, stage: str, total: int, batches: Sequence[list[int]], each: Iterable[R]
+    ) -> Iterator[tuple[list[int], R]]:
+        """The batches beside `each`, progress being told as they are done."""
+        if total and self._progress:
+            self._progress.stage(stage, total)
+        for index, one in zip(batches, each, strict=True):
+            yield index, one
             if self._progress:
                 self._progress.advance(len(index))
-        return [results[i] for i in range(len(items))]
-
-
-def _equal_rows(one: Tensor, other: Tensor) -> list[bool]:
-    """Which rows of two [rows, width] tensors of one dtype are equal bit for bit."""
-    as_bytes = [logits.contiguous().view(torch.uint8) for logits in (one, other)]
-    return [bool(row) for row in (as_bytes[0] == as_bytes[1]).all(dim=-1)]

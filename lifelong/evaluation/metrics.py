@@ -1,4 +1,4 @@
-"""What every figure means: pure functions over outcomes, and `Metrics`, the one object they end up in.
+"""What every figure means, and `Metrics`, the one object they end up in.
 
 A figure that was not measured is None, never left out and never zero. Shares are 0 to 1.
 """
@@ -8,9 +8,8 @@ from __future__ import annotations
 import resource
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -106,58 +105,9 @@ class Metrics:
         return asdict(self)
 
 
-class AnswerOutcome(NamedTuple):
-    """One answer: the share of target tokens that came first, and whether the text is the target."""
-
-    token: float
-    exact: bool
-
-
-class LocalityOutcome(NamedTuple):
-    """One prompt out of scope: same answer, same logits, and whether the gate hit."""
-
-    agrees: bool
-    bit_identical: bool
-    hit: bool
-
-
-def share(values: Iterable[float]) -> float | None:
-    """The mean; None of nothing."""
-    listed = list(values)
-    return sum(listed) / len(listed) if listed else None
-
-
 def is_exact(generated: str, target: str) -> bool:
     """Whether the texts are equal in NFC, white space at their ends aside; case and punctuation count."""
     return unicodedata.normalize("NFC", generated).strip() == unicodedata.normalize("NFC", target).strip()
-
-
-def accuracy(outcomes: Sequence[AnswerOutcome]) -> Accuracy:
-    """Token accuracy and exact match of these answers."""
-    return Accuracy(token=share(o.token for o in outcomes), exact=share(o.exact for o in outcomes))
-
-
-def locality(outcomes: Sequence[LocalityOutcome]) -> Locality:
-    """Agreement, bit identity and false hits of these prompts."""
-    return Locality(
-        agreement=share(o.agrees for o in outcomes),
-        bit_identical=share(o.bit_identical for o in outcomes),
-        false_hits=share(o.hit for o in outcomes),
-    )
-
-
-def router(in_scope: Sequence[tuple[int | None, int | None]], out_of_scope_hits: Sequence[bool]) -> Router:
-    """The gate's figures; `in_scope` has for each probe the fact it was sent to and its own fact.
-
-    A probe whose own fact is not edited (None) cannot be routed rightly.
-    """
-    hits = sum(sent is not None for sent, _ in in_scope)
-    all_hits = hits + sum(out_of_scope_hits)
-    return Router(
-        recall=share(sent is not None for sent, _ in in_scope),
-        precision=hits / all_hits if all_hits and in_scope else None,
-        right_fact=share(sent is not None and sent == own for sent, own in in_scope),
-    )
 
 
 def peak_mb() -> float:

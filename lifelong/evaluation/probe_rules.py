@@ -9,7 +9,7 @@ a say here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 from editlog.canonical import fold
 from lifelong.anchors.scope import mask_name
@@ -17,6 +17,7 @@ from lifelong.anchors.subject import Name, NameIndex
 from lifelong.anchors.text import content_words, words
 
 Kind = Literal["same_subject", "same_relation", "unrelated"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _SAME_RELATION = 0.5
 _STEM = 5

@@ -1,23 +1,21 @@
 """Records to probes: which facts of a stream are scored, which of their probes count, and as what.
 
 Of each key the latest record is scored, as the log would have it: the same record again adds nothing. A probe
-that another edit governs, or that is wrongly labelled, is counted and left out (`probe_rules`); so is a
-generality or portability probe that is its own fact's prompt or rephrase: it would measure what was learnt.
+that another edit governs, or that is wrongly labelled, is counted and left out (`probe_rules`); so is one that is
+its own fact's prompt or rephrase: it would measure what was learnt.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from editlog.canonical import fold
 from editlog.fact import Fact, Probe
 from lifelong.anchors.subject import Name, NameIndex, subject_name
-from lifelong.evaluation.probe_rules import Kind, is_governed, is_mislabelled, kind_of
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from lifelong.evaluation.probe_rules import KINDS, Kind, is_governed, is_mislabelled, kind_of
 
 
 class ProbeItem(NamedTuple):
@@ -30,9 +28,13 @@ class ProbeItem(NamedTuple):
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """What a stream is scored on; `governed` and `dropped` count probes by what they were to measure."""
+    """What a stream is scored on; `governed` and `dropped` count probes by what they were to measure.
+
+    `records` were taken, `superseded` of them say nothing any more, `facts` are scored.
+    """
 
     records: int
+    superseded: int
     facts: tuple[Fact, ...]
     generality: list[ProbeItem] = field(default_factory=list)
     locality: dict[Kind, list[ProbeItem]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
@@ -41,15 +43,19 @@ class ProbeSet:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def collect(records: Iterable[Fact], others: Iterable[Fact] = ()) -> ProbeSet:
-    """The governing facts of a stream and the probes that count.
+def collect(
+    records: Iterable[Fact], others: Iterable[Fact] = (), *, scored: Callable[[Fact], bool] = lambda _: True
+) -> ProbeSet:
+    """The governing facts of a stream that are `scored`, and their probes that count.
 
-    `others` are edits that are served beside the stream: they are not scored, but may govern its probes.
+    `others` are edits that are served beside the stream: they are not scored, but may govern its probes, as do the
+    facts of the stream that are not scored.
     """
     listed = list(records)
-    facts = governing(listed)
-    probes = ProbeSet(records=len(listed), facts=facts)
-    stream = _Stream(facts, tuple(others))
+    live = governing(listed)
+    facts = tuple(fact for fact in live if scored(fact))
+    probes = ProbeSet(records=len(listed), superseded=len(listed) - len(live), facts=facts)
+    stream = _Stream(facts, (*(fact for fact in live if not scored(fact)), *others))
     for index, fact in enumerate(facts):
         for probe in fact.probes.generality:
             if stream.counts(probe, index, "generality", probes):
@@ -58,7 +64,9 @@ def collect(records: Iterable[Fact], others: Iterable[Fact] = ()) -> ProbeSet:
             if stream.counts(probe, index, "portability", probes):
                 probes.portability.append(ProbeItem(index, probe.prompt, probe.answer))
         for probe in fact.probes.locality:
-            if stream.governs(probe, index):
+            if stream.is_own(probe, index):
+                probes.dropped["locality"] += 1
+            elif stream.governs(probe, index):
                 probes.governed["locality"] += 1
             else:
                 probes.locality[stream.kind(probe, index)].append(ProbeItem(index, probe.prompt, probe.answer))
@@ -82,35 +90,34 @@ class _Stream:
     def __init__(self, facts: Sequence[Fact], others: Sequence[Fact]) -> None:
         self._facts = facts
         self._names: list[Name] = [subject_name(fact.subject, _wordings(fact)) for fact in facts]
-        self._index = NameIndex([*self._names, *(subject_name(fact.subject, fact.wordings) for fact in others)])
+        self._index = NameIndex([*self._names, *(subject_name(fact.subject, _wordings(fact)) for fact in others)])
         self._prompts = frozenset(fold(fact.prompt) for fact in (*facts, *others))
 
     def counts(self, probe: Probe, index: int, measures: str, probes: ProbeSet) -> bool:
         """Whether a probe in scope counts; if it does not, `probes` is told why."""
-        asked = fold(probe.prompt)
-        if asked in {fold(wording) for wording in self._facts[index].wordings}:
+        if self.is_own(probe, index):
             probes.dropped[measures] += 1
             return False
-        if asked in self._prompts:
+        if fold(probe.prompt) in self._prompts:
             probes.governed[measures] += 1
             return False
         return True
+
+    def is_own(self, probe: Probe, index: int) -> bool:
+        """Whether a probe is its own fact's prompt or rephrase."""
+        return fold(probe.prompt) in {fold(wording) for wording in self._facts[index].wordings}
 
     def governs(self, probe: Probe, index: int) -> bool:
         """Whether a locality probe is in the scope of an edit of the stream, its own fact's included."""
         fact, name = self._facts[index], self._names[index]
         answers = [probe.answer] if probe.answer else []
-        return (
-            fold(probe.prompt) in {fold(wording) for wording in fact.wordings}
-            or is_governed(probe.prompt, name, self._index, self._prompts)
-            or is_mislabelled(
-                probe.prompt,
-                answers,
-                name,
-                wordings=_wordings(fact),
-                answers=[fact.target],
-                relation=fact.relation,
-            )
+        return is_governed(probe.prompt, name, self._index, self._prompts) or is_mislabelled(
+            probe.prompt,
+            answers,
+            name,
+            wordings=_wordings(fact),
+            answers=[fact.target],
+            relation=fact.relation,
         )
 
     def kind(self, probe: Probe, index: int) -> Kind:

@@ -15,8 +15,8 @@ from lifelong.evaluation.harness import evaluate
 from lifelong.evaluation.metrics import Metrics
 
 if TYPE_CHECKING:
-    from lifelong.job import Progress
     from lifelong.model import EditedModel
+    from lifelong.progress import Progress
     from lifelong.results import ExpertRow
 
 
@@ -41,14 +41,19 @@ def evaluate_file(
     if rejects and not facts:
         first = rejects[0]
         raise LifelongError(f"no record of {path} can be read; line {first.line}: {first.reason}")
-    carried = sum(len(row.facts) for row in experts)
     metrics = evaluate(
         edited,
         facts,
         others=[served.fact for served in edited.facts.values() if served.expert],
         recipe=recipe,
         model=model,
-        bytes_per_edit=sum(row.bytes for row in experts) / carried if carried else None,
+        bytes_per_edit=bytes_an_edit(experts),
         progress=progress,
     )
     return replace(metrics, counts={**metrics.counts, "rejected": len(rejects)})
+
+
+def bytes_an_edit(experts: Sequence[ExpertRow]) -> float | None:
+    """Bytes of these experts over the facts they carry; None without any."""
+    carried = sum(len(row.facts) for row in experts)
+    return sum(row.bytes for row in experts) / carried if carried else None

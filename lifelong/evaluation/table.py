@@ -18,12 +18,12 @@ def format_table(metrics: Metrics) -> str:
         [
             "portability",
             _ABSENT,
-            _share(metrics.portability.exact),
+            share(metrics.portability.exact),
             _ABSENT,
             _ABSENT,
             str(counts["portability"]),
         ],
-        ["retention", _ABSENT, _share(metrics.retention.exact), _ABSENT, _ABSENT, _ABSENT],
+        ["retention", _ABSENT, share(metrics.retention.exact), _ABSENT, _ABSENT, _ABSENT],
     ]
     kinds = metrics.locality
     locality = [
@@ -36,13 +36,13 @@ def format_table(metrics: Metrics) -> str:
         [
             f"edits {metrics.edits}, recipe {metrics.recipe or _ABSENT}, model {metrics.model or _ABSENT}",
             "",
-            *_columns(["answers", "token", "exact", "oracle token", "oracle exact", "rows"], answers),
+            *columns(["answers", "token", "exact", "oracle token", "oracle exact", "rows"], answers),
             "",
-            *_columns(["locality", "agreement", "bit identical", "false hits", "rows"], locality),
+            *columns(["locality", "agreement", "bit identical", "false hits", "rows"], locality),
             "",
-            *_columns(
+            *columns(
                 ["router", "recall", "precision", "right fact"],
-                [["", _share(router.recall), _share(router.precision), _share(router.right_fact)]],
+                [["", share(router.recall), share(router.precision), share(router.right_fact)]],
             ),
             "",
             f"governed or mislabelled probes, in none of these figures: {metrics.governed_probes}",
@@ -55,14 +55,15 @@ def format_table(metrics: Metrics) -> str:
 
 def _answers(name: str, routed: Accuracy, oracle: Accuracy, rows: int) -> list[str]:
     shares = (routed.token, routed.exact, oracle.token, oracle.exact)
-    return [name, *map(_share, shares), str(rows)]
+    return [name, *map(share, shares), str(rows)]
 
 
 def _locality(name: str, kind: Locality, rows: int) -> list[str]:
-    return [name, *map(_share, (kind.agreement, kind.bit_identical, kind.false_hits)), str(rows)]
+    return [name, *map(share, (kind.agreement, kind.bit_identical, kind.false_hits)), str(rows)]
 
 
-def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of aligned columns, the first to the left and the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
@@ -70,7 +71,8 @@ def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """A share of 0 to 1 to three places; `-` where it was not measured."""
     return _ABSENT if value is None else f"{value:.3f}"
 
 

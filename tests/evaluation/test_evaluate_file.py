@@ -35,7 +35,10 @@ class Untouched:
     def target_logits(self, pairs, *, edits=True, routes=None):
         return [SimpleNamespace(matched=2, total=2) for _ in pairs]
 
-    def next_logits(self, prompts, *, edits=True):
+    def lengths(self, prompts):
+        return [len(prompt) for prompt in prompts]
+
+    def next_logits(self, prompts, *, edits=True, routes=None):
         return torch.zeros(len(prompts), 3)
 
 

@@ -61,13 +61,27 @@ def test_an_edit_served_beside_the_stream_governs_too_but_is_not_scored():
 
 
 def test_a_locality_probe_that_asks_the_edit_itself_is_mislabelled():
-    probes = {"locality": ["The capital of Atlantis is", "Is the capital of Atlantis"], "generality": ["x"]}
+    probes = {"locality": ["Is the capital of Atlantis", "Atlantis was painted by"], "generality": ["x"]}
     collected = collect([fact("Atlantis", probes=probes)])
-    assert collected.governed == {"locality": 2}
+    assert collected.governed == {"locality": 1}
+    assert prompts(collected.locality["same_subject"]) == ["Atlantis was painted by"]
+
+
+def test_only_scored_facts_are_asked_but_the_others_still_govern():
+    probes = {"locality": ["Mu was painted by", "Atlantis was painted by"]}
+    records = [fact("Atlantis", probes=probes), fact("Mu", probes=probes), fact("Mu", "Oslo")]
+    collected = collect(records, scored=lambda one: one.subject == "Atlantis")
+    assert (collected.records, collected.superseded, len(collected.facts)) == (3, 1, 1)
+    assert collected.governed == {"locality": 1}
+    assert prompts(collected.locality["same_subject"]) == ["Atlantis was painted by"]
 
 
 def test_a_probe_that_was_learnt_from_measures_nothing_and_is_dropped():
-    probes = {"generality": ["the capital of atlantis is", "Atlantis: capital", "Atlantis is ruled from"]}
+    probes = {
+        "generality": ["the capital of atlantis is", "Atlantis: capital", "Atlantis is ruled from"],
+        "locality": ["The capital of Atlantis is"],
+        "portability": [{"prompt": "Atlantis: capital", "answer": "Rome"}],
+    }
     collected = collect([fact("Atlantis", rephrases=["Atlantis: capital"], probes=probes)])
     assert prompts(collected.generality) == ["Atlantis is ruled from"]
-    assert collected.dropped == {"generality": 2}
+    assert collected.dropped == {"generality": 2, "locality": 1, "portability": 1}
