@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from editlog.errors import UsageError
+from lifelong.hooks import Hooks
 from lifelong.layout import Layout
 from lifelong.scheduling.schedule import Schedule
 from policies.recipe import Recipe, parse_recipe
@@ -58,6 +59,9 @@ class Config(BaseModel):
     response_log: bool = False
     retention: Retention = Retention()
     schedule: Schedule = Schedule()
+    hooks: Hooks = Hooks()
+    prometheus: Words | None = None
+    log_format: Literal["text", "json"] = "text"
     overrides: dict[str, Any] = {}
 
     def to_toml(self) -> str:

@@ -26,6 +26,7 @@ from lifelong.layout import Layout, pack_path
 from lifelong.planning import plan_waves, unfinished_job, waiting, wave_groups
 from lifelong.publishing import publish, serving_state
 from lifelong.report import JobReport, job_report, write_report
+from lifelong.reports.logs import name_job
 from lifelong.training import Trained, Trainer, fits
 from policies.admission import Rules
 from policies.recipe import Recipe
@@ -105,6 +106,7 @@ class Job:
         facts = {seq: admitted[seq] for seq in started.facts if seq in admitted}
         too_long = {seq: TOO_LONG for seq, fact in facts.items() if not fits(self._base, fact)}
         fitting = {seq: fact for seq, fact in facts.items() if seq not in too_long}
+        name_job(started.job)
         directory = self._layout.runs / started.job
         trainer = Trainer(self._base, self._recipe, directory / "waves", started.seed)
         trained = self._train(trainer, fitting)

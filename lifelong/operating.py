@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,10 @@ from lifelong.config import Config
 from lifelong.layout import Layout
 
 if TYPE_CHECKING:
+    from editlog.fallback import Fallback
+    from editlog.position import AsOf
+    from lifelong.reports.period import Period
+    from lifelong.results import Status
     from lifelong.scheduling.installing import Installed
     from lifelong.scheduling.schedule import Schedule
     from lifelong.scheduling.units import Unit
@@ -20,6 +24,17 @@ class Operating(ABC):
 
     layout: Layout
     config: Config
+
+    @property
+    @abstractmethod
+    def reader(self) -> Fallback:
+        """The edit log, to ask: or its replica, where a writer holds it for long."""
+
+    @abstractmethod
+    def status(self) -> Status:
+        """The workspace at a glance."""
+
+    # When jobs run
 
     def systemd_units(self, schedule: Schedule | None = None) -> list[Unit]:
         """A timer, a service and a failure's service for systemd, as text; raises UsageError for what it cannot say."""
@@ -56,3 +71,26 @@ class Operating(ABC):
         memory = Memory(self.layout.home / "schedule.last")
         with stopped_by_signals(clock):
             Scheduler(schedule or self.config.schedule, lambda: run_command(command, clock), memory, clock).serve()
+
+    # What people and monitors see
+
+    def report(self, since: AsOf, *, until: AsOf | None = None, out: Path | None = None) -> Period:
+        """What became of the workspace since a moment, an event or a job (which is in it); `out`: as a page, too.
+
+        Raises UsageError for a position that the log does not have.
+        """
+        from lifelong.files import write_atomically
+        from lifelong.reports.page import period_page
+        from lifelong.reports.period import period
+
+        found = period(self.layout, self.reader, since, until)
+        if out:
+            write_atomically(out, period_page(found, f"{self.layout.home.name} since {since}").encode())
+        return found
+
+    def write_prometheus(self, path: Path) -> None:
+        """Write the state as Prometheus text to a file, whole or not at all; node_exporter reads `*.prom`."""
+        from editlog.store import utc_now
+        from lifelong.reports.gauges import write_gauges
+
+        write_gauges(path, self.status(), utc_now())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from lifelong.files import write_atomically
 from lifelong.layout import Layout
 
 REDACTED = "[redacted]"
+PAGE_OF_REDACTED = (
+    b"<!doctype html>\nIt told of a redacted fact; `lifelong report --since JOB --out FILE` writes it anew.\n"
+)
 _SHORT = 3  # a shorter target says nothing inside a longer string: it must be all of it
 _LEADING = 80  # what is cut off after so many characters is found by its beginning
 _QUOTED = ("wording", "answer", "excerpt")
@@ -66,7 +70,8 @@ def scrub(layout: Layout, words: Words, *, dry_run: bool) -> tuple[list[Path], l
             continue
         content = path.read_bytes()
         ours = layout.runs in path.parents or layout.rejects in path.parents
-        scrubbed = _scrubbed(content, words, whole=ours)
+        is_page = ours and path.suffix == ".html"
+        scrubbed = _page(content, words) if is_page else _scrubbed(content, words, whole=ours)
         if scrubbed != content:
             changed.append(path)
             if not dry_run:
@@ -90,6 +95,13 @@ def _scrubbed(content: bytes, words: Words, *, whole: bool) -> bytes:
     """The content without the words: line by line where it is JSON lines; `whole` for files that are our own."""
     lines = content.splitlines(keepends=True)
     return b"".join(_line(line, words, whole=whole) for line in lines)
+
+
+def _page(content: bytes, words: Words) -> bytes:
+    """A page as it is, or, where it tells of a redacted fact, one that says so: the log can write it anew."""
+    text = content.decode("utf-8", "replace")
+    told = words.are_in(unescape(text)) or any(f">{ref}<" in text for ref in words.refs)
+    return PAGE_OF_REDACTED if told else content
 
 
 def _line(line: bytes, words: Words, *, whole: bool) -> bytes:

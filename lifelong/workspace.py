@@ -19,6 +19,7 @@ from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
 from lifelong.looking import Looking
 from lifelong.operating import Operating
+from lifelong.reports.telling import told
 from lifelong.results import (
     Check,
     Collected,
@@ -229,6 +230,7 @@ class Workspace(Looking, Operating):
 
         return plan(self.reader, self.recipe, self.rules)
 
+    @told
     def run(
         self,
         *,

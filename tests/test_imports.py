@@ -43,7 +43,7 @@ def names(paths: list[Path]) -> list[str]:
 
 
 LAYERS = (
-    {"base", "config", "files", "formatting", "layout", "results", "scheduling", "sites"},
+    {"base", "config", "files", "formatting", "hooks", "layout", "results", "scheduling", "sites"},
     {"anchors", "editors", "experts", "serving", "snapshot"},
     {"model"},
     {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past"}

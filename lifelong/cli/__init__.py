@@ -8,6 +8,7 @@ nothing published, 6 integrity failure, 75 busy, 130 interrupted.
 from __future__ import annotations
 
 import errno
+import logging
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Keep it running": {
         "schedule": "schedule:schedule",
+        "report": "report:report",
     },
     "Set up and take away": {
         "recipes": "recipes:recipes",
@@ -98,7 +100,13 @@ class LazyGroup(click.Group):
 
 
 def _fail(ctx: click.Context, sentence: str, code: int) -> None:
-    click.echo(f"Error: {sentence}", err=True)
+    if ctx.find_root().params.get("log_format") == "json":
+        from lifelong.reports.logs import speak
+
+        speak("json")
+        logging.getLogger("lifelong").error("%s", sentence, extra={"fields": {"exit_code": code}})
+    else:
+        click.echo(f"Error: {sentence}", err=True)
     ctx.exit(code)
 
 
@@ -108,8 +116,13 @@ def _fail(ctx: click.Context, sentence: str, code: int) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="The workspace [default: LIFELONG_HOME, else ./lifelong-workspace].",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="How progress and errors are told on stderr [default: text].",
+)
 @click.version_option(__version__, prog_name="lifelong", message="%(prog)s %(version)s")
-def main(home: Path | None) -> None:
+def main(home: Path | None, log_format: str | None) -> None:
     """Keep correcting a language model.
 
     \b

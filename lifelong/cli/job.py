@@ -9,7 +9,7 @@ import click
 
 from editlog.errors import PartlyDone
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, reads, signs, workspace
+from lifelong.cli.shell import changes, emit, log_format, reads, signs, workspace
 
 if TYPE_CHECKING:
     from lifelong.report import JobReport
@@ -130,7 +130,7 @@ def run(
     from lifelong.cli.progress import progress_bar
 
     opened = workspace(home)
-    with progress_bar() as progress:
+    with progress_bar(log_format(opened)) as progress:
         report = opened.run(
             seed=seed, executor=executor, actor=actor, reason=reason, dry_run=dry_run, progress=progress
         )

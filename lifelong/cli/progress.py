@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from lifelong.reports.logs import LoggedProgress, speak
+
 
 class Bar:
     """One rich bar for the stage under way; finished stages stay above it. `console`: where, if not stderr."""
@@ -86,6 +88,9 @@ class Lines:
         self._name = ""
 
 
-def progress_bar() -> Bar | Lines:
-    """What suits stderr: a `Bar` on a terminal, `Lines` otherwise. Use it as a context manager."""
+def progress_bar(log_format: str = "text") -> Bar | Lines | LoggedProgress:
+    """What suits stderr: records for `json`, a `Bar` on a terminal, else `Lines`. Use it as a context manager."""
+    if log_format == "json":
+        speak("json")
+        return LoggedProgress()
     return Bar() if sys.stderr.isatty() else Lines()

@@ -10,7 +10,16 @@ import click
 
 from editlog.errors import UsageError
 from lifelong.cli import text
-from lifelong.cli.shell import actor_option, dry_run_option, emit, home_option, reads, reason_option, workspace
+from lifelong.cli.shell import (
+    actor_option,
+    dry_run_option,
+    emit,
+    home_option,
+    log_format,
+    reads,
+    reason_option,
+    workspace,
+)
 
 if TYPE_CHECKING:
     from lifelong.scheduling.schedule import Schedule
@@ -141,6 +150,9 @@ def run(
     if dry_run:
         click.echo("\n".join(_next_moments(when)))
         return
+    from lifelong.reports.logs import speak
+
+    speak(log_format(opened))
     opened.serve_schedule(when, actor=actor, reason=reason)
 
 

@@ -42,16 +42,26 @@ def init(*, model: str, recipe: str, actor: str | None, dry_run: bool, as_json: 
 
 
 @click.command()
+@click.option(
+    "--prometheus",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the figures of now to this file, for node_exporter.",
+)
 @at_options
 @reads
-def status(*, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None) -> None:
+def status(
+    *, prometheus: Path | None, as_of: str | None, valid_at: datetime | None, as_json: bool, home: Path | None
+) -> None:
     """Show what is live, and what is pending since when.
 
     \b
     Example:
       lifelong status
     """
-    found = workspace(home).status(as_of=as_of, valid_at=valid_at)
+    opened = workspace(home)
+    found = opened.status(as_of=as_of, valid_at=valid_at)
+    if prometheus:
+        opened.write_prometheus(prometheus)
     emit(found.to_dict(), as_json, lambda: _status_text(found))
 
 

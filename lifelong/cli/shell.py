@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -91,6 +91,11 @@ def workspace(home: Path | None) -> Workspace:
     import lifelong
 
     return lifelong.open(home)
+
+
+def log_format(opened: Workspace) -> Literal["text", "json"]:
+    """How this command speaks on stderr: as `--log-format` says, else as the configuration does."""
+    return click.get_current_context().find_root().params.get("log_format") or opened.config.log_format
 
 
 def emit(data: Any, as_json: bool, text: str | Callable[[], str]) -> None:
