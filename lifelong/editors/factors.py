@@ -119,23 +119,6 @@ class FactorStack:
                 hooks.callback(self._base.model.get_submodule(path).register_forward_hook(add).remove)
             yield
 
-    @contextlib.contextmanager
-    def watching(self, rows: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        """Within this block a forward pass of `rows` rows leaves what each site read and put out.
-
-        Both by path, [rows, length, width].
-        """
-        inputs: dict[str, Tensor] = {}
-        outputs: dict[str, Tensor] = {}
-        with contextlib.ExitStack() as hooks:
-            for path in self._paths:
-
-                def watch(_: nn.Module, args: tuple[Tensor, ...], output: Tensor, path: str = path) -> None:
-                    inputs[path], outputs[path] = by_row(args[0], rows), by_row(output, rows)
-
-                hooks.callback(self._base.model.get_submodule(path).register_forward_hook(watch).remove)
-            yield inputs, outputs
-
     def zero_gradients(self) -> None:
         """Forget the gradients of the last step."""
         for value in self._values:
@@ -154,6 +137,13 @@ class FactorStack:
             spread = (second / (1 - beta2**self._steps)).sqrt_().add_(ADAM_EPS)
             rate = rates[i % 2] * (1 - 0.5 * progress) / (1 - beta1**self._steps)
             value.sub_(first / spread * (rate * self._units[i])[:, None, None])
+
+    @torch.no_grad()
+    def load(self, factors: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Set A [rank, in] and B [out, rank] of the first expert, site by site."""
+        for i, (a, b) in enumerate(factors):
+            self._values[2 * i][0] = a.to(self.device)
+            self._values[2 * i + 1][0] = b.to(self.device)
 
     def of(self, place: int) -> dict[str, tuple[Tensor, Tensor]]:
         """A and B of one expert by site path, as they are now."""

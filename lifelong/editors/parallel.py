@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from lifelong.base import Base, runs
 from lifelong.editors.activations import Stored, UpperLayers
 from lifelong.editors.factors import Examples, FactorStack
+from lifelong.editors.reading import watching
 from lifelong.editors.views import Row
 from lifelong.sites import Site
 from policies.recipe import Training
@@ -84,9 +85,9 @@ def fit_stack(
     An expert depends on its name, the seed and its own rows alone. `advance` hears which experts are done.
     """
     upper = UpperLayers(base, list(sites))
-    chunks = list(_chunks(base, upper, rows))
+    chunks = list(chunks_of(base, upper, rows))
     stack = FactorStack(base, sites, names, rank, seed)
-    stack.align([_examples(upper, chunk, stack, sites) for chunk in chunks if chunk.targets is not None])
+    stack.align([_examples(base, upper, chunk, sites) for chunk in chunks if chunk.targets is not None])
     members = list(range(len(names)))
     done: dict[int, Fitted] = {}
     for step in range(steps + 1):
@@ -108,10 +109,11 @@ def fit_stack(
     return [done[i] for i in range(len(names))]
 
 
-def _examples(upper: UpperLayers, chunk: Chunk, stack: FactorStack, sites: Sequence[Site]) -> Examples:
+def _examples(base: Base, upper: UpperLayers, chunk: Chunk, sites: Sequence[Site]) -> Examples:
     """What the sites read and are added to where the chunk's answers are predicted, from one pass of the base."""
     assert chunk.targets is not None
-    with torch.no_grad(), stack.watching(len(chunk.expert)) as (inputs, outputs):
+    paths = [site.path for site in sites]
+    with torch.no_grad(), watching(base, paths, len(chunk.expert)) as (inputs, outputs):
         upper.forward(chunk.stored, chunk.keep)
     stream = chunk.stored.hidden
     added_to = {site.path: stream if site.out_features == stream.shape[-1] else outputs[site.path] for site in sites}
@@ -143,7 +145,7 @@ def _backward(
         if chunk.targets is not None:
             with stack.adding(chunk.expert):
                 logits = upper.forward_at(chunk.stored, chunk.targets != IGNORED).float()
-            loss, correct = _answer_loss(logits, chunk.targets)
+            loss, correct = answer_loss(logits, chunk.targets)
             worst.scatter_reduce_(0, chunk.expert, loss.detach(), "amax")
             right[chunk.expert[~correct]] = False
             total = (loss / wordings[chunk.expert]).sum()
@@ -155,7 +157,7 @@ def _backward(
     return worst, right
 
 
-def _answer_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def answer_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Per row: mean cross-entropy over answer tokens [rows], and whether all of them are most likely [rows].
 
     `logits` [tokens, vocabulary] are those of the targets [rows, keep] that count, row by row.
@@ -177,7 +179,8 @@ def _near_miss_loss(logits: Tensor, reference: Tensor | None) -> Tensor:
     return kl_div(log_softmax(logits[:, -1], -1), reference, log_target=True, reduction="none").sum(-1)
 
 
-def _chunks(base: Base, upper: UpperLayers, rows: Sequence[Row]) -> Iterator[Chunk]:
+def chunks_of(base: Base, upper: UpperLayers, rows: Sequence[Row]) -> Iterator[Chunk]:
+    """The rows of a wave in chunks of like length, rows with an answer first; what no edit changes is stored."""
     answers = [row for row in rows if row.answer]
     near = [row for row in rows if not row.answer]
     for part in (answers, near):

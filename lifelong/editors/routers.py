@@ -120,23 +120,25 @@ class NearestKey:
         self._query = query
         self._facts = [served for seq, served in sorted(scene.facts.items()) if served.expert]
         keys = [_key(scene.bank, served) for served in self._facts]
-        self._keys = torch.stack(keys) if keys else torch.zeros(0, 0)
-        self._radii = radii(self._facts, self._keys) if keys else torch.zeros(0)
+        self.keys = torch.stack(keys) if keys else torch.zeros(0, 0)
+        self._radii = radii(self._facts, self.keys) if keys else torch.zeros(0)
 
     @torch.no_grad()
     def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
         """The nearest valid key of each prompt decides; of equally near ones that of the latest fact."""
-        if not self._facts or not prompts:
-            return [Routed(Decision(None, 0.0, 0.0, None, None), MISS) for _ in prompts]
         moment = at or datetime.now(UTC)
-        distances = torch.cdist(self._query(prompts), self._keys, compute_mode="donot_use_mm_for_euclid_dist")
-        distances[:, [not served.fact.valid_at(moment) for served in self._facts]] = torch.inf
-        nearest = distances.flip(1).argmin(1)
-        found = []
-        for row, place in enumerate((len(self._facts) - 1 - nearest).tolist()):
-            distance, radius = float(distances[row, place]), float(self._radii[place])
-            found.append(self._routed(self._facts[place], distance, radius))
-        return found
+        valid = torch.tensor([served.fact.valid_at(moment) for served in self._facts], dtype=torch.bool)
+        if not prompts or not valid.any():
+            return [Routed(Decision(None, 0.0, 0.0, None, None), MISS) for _ in prompts]
+        found = self._nearest(self._query(prompts), valid)
+        return [self._routed(self._facts[place], distance, float(self._radii[place])) for place, distance in found]
+
+    def _nearest(self, queries: Tensor, valid: Tensor) -> list[tuple[int, float]]:
+        """For each query [queries, width] the place of a valid key [keys], and a distance to hold to its radius."""
+        distances = torch.cdist(queries, self.keys, compute_mode="donot_use_mm_for_euclid_dist")
+        distances[:, ~valid] = torch.inf
+        places = len(self._facts) - 1 - distances.flip(1).argmin(1)
+        return [(place, float(distances[row, place])) for row, place in enumerate(places.tolist())]
 
     def _routed(self, served: Served, distance: float, radius: float) -> Routed:
         """Distances as the shares that decisions speak of: 1 at the key itself, one half at a distance of one."""

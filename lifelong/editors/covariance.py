@@ -1,0 +1,56 @@
+"""What a module reads on ordinary text: the uncentred covariance of its inputs, learned once per base and cached.
+
+ROME, MEMIT and their kin keep an edit away from ordinary keys by it. A few tens of thousands of tokens are enough for
+the widths of small bases, and take seconds; more text is a matter of `--corpus`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lifelong.base import Base, batches_by_length
+from lifelong.editors.preparation import Corpus, prepared
+from lifelong.editors.reading import READ_BATCH, watching
+from lifelong.editors.state import State
+
+MAX_TOKENS = 96
+RIDGE = 1e-4
+"""Added to the diagonal, in its mean: directions that the text never shows must not be free of charge."""
+
+
+def covariances(base: Base, corpus: Corpus, paths: Sequence[str]) -> dict[str, Tensor]:
+    """E[k kᵀ] of what each module reads, float64 [in, in] by path, positive definite."""
+    found = {}
+    for path in paths:
+        state = prepared(
+            base,
+            corpus,
+            what="covariance",
+            dials={"path": path, "tokens": MAX_TOKENS},
+            learn=lambda texts, path=path: State({"covariance": second_moment(base, path, texts)}),  # type: ignore[misc]
+        )
+        moment = state.tensors["covariance"].double()
+        ridge = RIDGE * moment.diagonal().mean().clamp_min(1e-12)
+        found[path] = moment + ridge * torch.eye(len(moment), dtype=torch.float64)
+    return found
+
+
+@torch.no_grad()
+def second_moment(base: Base, path: str, texts: Sequence[str]) -> Tensor:
+    """The mean of k kᵀ over the tokens of texts (each cut to MAX_TOKENS), float32 [in, in]."""
+    rows = [row for text in texts if (row := base.prompt_ids(text)[:MAX_TOKENS])]
+    total: Tensor | None = None
+    count = 0
+    for index in batches_by_length([len(row) for row in rows], READ_BATCH):
+        batch = base.pad_left([rows[i] for i in index])
+        with watching(base, [path], len(index)) as (inputs, _):
+            base.forward(batch, keep=1)
+        keys = inputs[path][batch.attention_mask.bool()].float()
+        product = (keys.T @ keys).double().cpu()
+        total = product if total is None else total + product
+        count += len(keys)
+    assert total is not None
+    return (total / count).float()
