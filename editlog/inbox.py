@@ -25,6 +25,7 @@ from editlog.canonical import canonical_json, tag
 from editlog.draft import Draft, draft
 from editlog.errors import IntegrityError
 from editlog.events import Count, Hash, Spool, Words
+from editlog.lock import locked
 from editlog.texts import COLUMNS, record_of_row
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 INBOX = "inbox"
 POINT = "inbox"
 
+_HALF = ".*.jsonl.*"
+_PATIENCE = 10.0
 _NAME = re.compile(r"([0-9]{20})-[0-9a-f]{16}\.jsonl")
 
 
@@ -87,8 +90,19 @@ def spool(directory: Path, tables: Iterable[pa.Table], *, now: datetime, **call:
         }
     )
     path = directory / INBOX / f"{header.spool}.jsonl"
-    durable.write_atomically(path, canonical_json(header.model_dump()) + b"\n" + content, point=POINT)
+    durable.make_directory(path.parent)
+    with locked(path.parent, shared=True, timeout=_PATIENCE):
+        durable.write_atomically(path, canonical_json(header.model_dump()) + b"\n" + content, point=POINT)
     return header
+
+
+def sweep(directory: Path) -> None:
+    """Remove what was half written by an ingest that was killed: it was never acknowledged, and it holds words."""
+    inbox = directory / INBOX
+    if any(inbox.glob(_HALF)):
+        with locked(inbox, shared=False, timeout=_PATIENCE):
+            for path in inbox.glob(_HALF):
+                remove(path)
 
 
 def read(path: Path) -> tuple[Header, list[Draft]]:
@@ -110,7 +124,7 @@ def is_drained(con: DuckDBPyConnection, name: str) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Delete a spooled ingest that was drained."""
+    """Delete a file of the inbox that nobody needs any more."""
     with durable.operation(f"{POINT}.remove", path):
         path.unlink(missing_ok=True)
     durable.sync_directory(path.parent, point=f"{POINT}.remove")

@@ -95,12 +95,16 @@ def read_responses(directory: Path, *, before: datetime | None = None) -> pa.Tab
 def erase(directory: Path, forgotten: Callable[[dict[str, Any]], bool]) -> int:
     """Drop every answer that `forgotten` says must go, given its fields; returns how many went.
 
-    Each segment is written anew and put in place of the old one, whole or not at all.
+    Each segment is written anew and put in place of the old one, whole or not at all; what an erasure that was killed
+    has half written goes as well.
     """
     erased = 0
     if not directory.is_dir():
         return erased
     with _alone(directory):
+        for half in directory.glob(".responses-*"):
+            half.unlink()
+            durable.sync_directory(directory, point="responses.erase")
         for path in _segments(directory):
             lines = list(_lines(path))
             kept = [line for line in lines if not forgotten(json.loads(line))]

@@ -240,6 +240,7 @@ class EditLog(Reader):
                         )
                     )
             inbox.remove(path)
+        inbox.sweep(self.directory)
         return receipts
 
     def append(

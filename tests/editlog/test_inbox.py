@@ -97,6 +97,7 @@ def test_a_spooling_that_dies_leaves_the_whole_ingest_or_nothing(empty_log: Path
     die(lambda: spool(log, FACTS), point)
     log.drain()
     assert len(log.facts()) == (4 if point in SPOOLING[SPOOLING.index("inbox.rename.after") :] else 0)
+    assert [path for path in (log.directory / inbox.INBOX).iterdir() if path.name not in ("LOCK", "TURN")] == []
     log.ingest(FACTS, actor="ada")
     assert len(log.facts()) == 4
 

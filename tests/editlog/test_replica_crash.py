@@ -95,11 +95,13 @@ def test_a_refresh_whose_disk_fails_leaves_a_replica(log: EditLog, tmp_path: Pat
     readable(log, tmp_path / "replica", point)
 
 
-@pytest.mark.parametrize("point", ["replica.segment.write.before", "replica.manifest.sync_directory.after"])
+@pytest.mark.parametrize(
+    ("point", "fault"), [("replica.segment.write.before", "ENOSPC"), ("replica.manifest.sync_directory.after", "EIO")]
+)
 def test_a_write_is_acknowledged_though_the_refresh_behind_it_fails(
-    log: EditLog, tmp_path: Path, point: str, caplog: pytest.LogCaptureFixture
+    log: EditLog, tmp_path: Path, point: str, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with failing(point, "ENOSPC"):
+    with failing(point, fault):
         receipt = EditLog(log.directory, replica=tmp_path / "replica").ingest(FACTS[8:], actor="ada")
     assert receipt.accepted == 4
     assert "the replica could not be refreshed" in caplog.text

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from faults import die
 
 from editlog import durable
 from editlog.errors import IntegrityError, LifelongError, UsageError
@@ -74,6 +75,14 @@ def test_erasing_leaves_the_rest_and_no_trace_of_the_words(tmp_path: Path) -> No
     assert answers(tmp_path) == ["two", "three"]
     assert not any(b"xyzzy" in path.read_bytes() for path in tmp_path.iterdir())
     assert erase(tmp_path / "none", lambda _: True) == 0
+
+
+def test_an_erasure_that_was_killed_leaves_no_words_once_it_is_called_again(tmp_path: Path) -> None:
+    append_responses(tmp_path, [told("xyzzy"), told("two", fact="f4"), told("plugh")])
+    die(lambda: erase(tmp_path, lambda answer: answer["answer"] == "xyzzy"), "responses.erase.sync.after")
+    assert erase(tmp_path, lambda answer: answer["answer"] != "two") == 2
+    assert not any(word in path.read_bytes() for path in tmp_path.iterdir() for word in (b"xyzzy", b"plugh"))
+    assert answers(tmp_path) == ["two"]
 
 
 def test_what_cannot_be_recorded_is_loud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
