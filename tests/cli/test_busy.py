@@ -54,6 +54,21 @@ def test_reads_see_what_was_just_written(copy: Cli) -> None:
     assert event["kind"] == "fact.put"
 
 
+def test_an_older_replica_does_not_call_what_is_served_behind(
+    copy: Cli, edited: dict[str, str], tmp_path: Path
+) -> None:
+    """It is the replica that is behind: whoever took it at its word would rebuild for nothing."""
+    layout = Layout(copy.home)
+    shutil.copytree(layout.replica, tmp_path / "older")
+    assert copy("retract", edited["ref"], "--reason", "wrong").code == 0
+    shutil.rmtree(layout.replica)
+    shutil.copytree(tmp_path / "older", layout.replica)
+    with locked(layout.log, shared=False, timeout=1):
+        told = copy("status", "--json").json
+    assert told["head"] < copy("status", "--json").json["head"]
+    assert not told["snapshot_behind"]
+
+
 def test_75_where_there_is_no_replica_either(copy: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(Layout(copy.home).replica)
     monkeypatch.setattr("editlog.fallback.EditLog", partial(EditLog, timeout=0.1))

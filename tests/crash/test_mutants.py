@@ -30,6 +30,8 @@ class Mutant(NamedTuple):
 TAMPER, CRASH = "tests/editlog/test_tamper.py", "tests/editlog/test_crash.py"
 RACES, FENCE, WITNESS = "tests/editlog/test_races.py", "tests/editlog/test_fence.py", "tests/editlog/test_witness.py"
 HEAD, REPLICA, RECOVER = "tests/editlog/test_head.py", "tests/editlog/test_replica.py", "tests/editlog/test_recover.py"
+FALLBACK, INBOX = "tests/editlog/test_fallback.py", "tests/editlog/test_inbox.py"
+APPEND = "tests/crash/test_append_power.py"
 PACK, HOSTILE, SNAPSHOT = (
     "tests/experts/test_pack.py",
     "tests/experts/test_hostile_packs.py",
@@ -83,15 +85,23 @@ MUTANTS = {
     "witness: a log put back": Mutant("editlog/against.py", "    if beyond:", "    if False:", WITNESS),
     "witness: a chain written anew": Mutant("editlog/against.py", "if chained != head.hash:", "if False:", WITNESS),
     "replica: a segment's hash": Mutant("editlog/segments.py", "!= self.sha256:", "== b'':", REPLICA),
+    "replica: not older than what was read": Mutant(
+        "editlog/fallback.py", "if replica.manifest.seq < self._seen:", "if False:", FALLBACK
+    ),
+    "inbox: what was spooled": Mutant("editlog/inbox.py", "!= header.sha256 or", "== b'' or", INBOX),
+    "inbox: exactly once": Mutant(
+        "editlog/store.py", "if not inbox.is_drained(writer.con, header.spool):", "if True:", INBOX
+    ),
+    # Names that whoever made them has not made durable
+    "a folder that was just made": Mutant("editlog/durable.py", "if any(directory.iterdir()):", "if True:", APPEND),
+    "a file that was just made": Mutant("editlog/durable.py", "        if not end:\n", "        if False:\n", APPEND),
     "recover: the evidence": Mutant("editlog/recover.py", "        self._keep(found)\n", "", RECOVER),
     # What is served
     "pack: its bytes": Mutant(
         "lifelong/experts/pack.py", "if hashlib.sha256(content).hexdigest() != name:", "if False:", PACK
     ),
     "pack: its name": Mutant("lifelong/layout.py", "if not _PACK_NAME.fullmatch(name):", "if False:", PACK),
-    "pack: finite values": Mutant(
-        "lifelong/experts/pack.py", "if not (torch.isfinite(a)", "if a is None and (torch.isfinite(a)", HOSTILE
-    ),
+    "pack: finite values": Mutant("lifelong/experts/pack.py", "if not stack.has_values():", "if False:", HOSTILE),
     "pack: a regular file": Mutant(
         "lifelong/experts/pack.py", "if not stat.S_ISREG(found.st_mode):", "if found is None:", PIPES
     ),

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -26,7 +27,8 @@ from editlog.reader import Reader
 from editlog.replica import Replica
 from editlog.store import EditLog
 
-READERS = 8
+READERS, BATCHES = 8, 3
+PATIENCE = 600  # seconds; a machine that is busy is no failure
 _fork = multiprocessing.get_context("fork")
 
 
@@ -44,22 +46,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return EditLog.create(tmp_path_factory.mktemp("made") / "log", actor="ada").directory
 
 
-def write(directory: Path, acknowledged: Synchronized[int], until: float) -> None:
-    """Ingest batches of a fact to a hundred, and retract a fact of each, for as long as there is time."""
+def write(directory: Path, acknowledged: Synchronized[int], done: Event, seconds: float) -> None:
+    """Ingest batches of a fact to a hundred, and retract a fact of each, for some time; some batches at the least."""
     random, log, number = Random(0), EditLog(directory, replica=directory / "replica"), count()
-    while time.monotonic() < until:
-        facts = [
-            Fact(prompt=f"Prompt number {next(number)} is", target="one") for _ in range(random.choice((1, 7, 100)))
-        ]
-        acknowledged.value = log.ingest(facts, actor="writer").head.seq
-        log.retract([f"f{acknowledged.value}"], actor="writer", reason="wrong")
-        acknowledged.value = log.head().seq
+    until, batches = time.monotonic() + seconds, 0
+    try:
+        while time.monotonic() < until or batches < BATCHES:
+            facts = [
+                Fact(prompt=f"Prompt number {next(number)} is", target="one") for _ in range(random.choice((1, 7, 100)))
+            ]
+            acknowledged.value = log.ingest(facts, actor="writer").head.seq
+            log.retract([f"f{acknowledged.value}"], actor="writer", reason="wrong")
+            acknowledged.value = log.head().seq
+            batches += 1
+    finally:
+        done.set()
 
 
-def read(directory: Path, acknowledged: Synchronized[int], until: float, source: Callable[[Path], Reader]) -> Seen:
-    """Look, and look whether what is seen is whole, for as long as there is time."""
+def read(directory: Path, acknowledged: Synchronized[int], done: Event, source: Callable[[Path], Reader]) -> Seen:
+    """Look, and look whether what is seen is whole, for as long as there is a writer; once at the least."""
     reads, from_replica, slowest = 0, 0, 0.0
-    while time.monotonic() < until:
+    while not done.is_set() or not reads:
         floor, began = acknowledged.value, time.monotonic()
         try:
             from_replica += look(source(directory), floor)
@@ -105,16 +112,15 @@ def _report(work: Callable[..., Seen], results: Any, *arguments: Any) -> None:
 def test_readers_never_fail_nor_see_half_a_batch(made: Path, tmp_path: Path, seconds: int) -> None:
     directory = shutil.copytree(made, tmp_path / "log")
     EditLog(directory, replica=directory / "replica").ingest([Fact(prompt="The first is", target="one")], actor="ada")
-    acknowledged, results, until = _fork.Value("q", 0), _fork.Queue(), time.monotonic() + seconds
-    writer = _fork.Process(target=write, args=(directory, acknowledged, until))
+    acknowledged, results, done = _fork.Value("q", 0), _fork.Queue(), _fork.Event()
+    writer = _fork.Process(target=write, args=(directory, acknowledged, done, seconds))
     sources = [of_the_replica, of_the_log] * (READERS // 2)
     readers = [
-        _fork.Process(target=_report, args=(read, results, directory, acknowledged, until, source))
-        for source in sources
+        _fork.Process(target=_report, args=(read, results, directory, acknowledged, done, source)) for source in sources
     ]
     for process in (writer, *readers):
         process.start()
-    seen = [results.get(timeout=seconds + 120) for _ in readers]
+    seen = [results.get(timeout=seconds + PATIENCE) for _ in readers]
     for process in (writer, *readers):
         process.join()
     log = EditLog(directory)
