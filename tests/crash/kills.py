@@ -1,7 +1,7 @@
 """SIGKILL from outside, at moments that nobody chose, on the command line as it is installed.
 
-Half of the moments are anywhere in the life of the process, half in the milliseconds in which it writes: these begin
-when LENGTH goes, which every writer of the log takes away first. A seed draws the same moments again.
+Half of the moments are anywhere in the life of the process, half in the time in which it writes: this begins when
+LENGTH goes, which every writer of the log takes away first. A seed draws the same moments again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+
+from click.testing import CliRunner
+
+from lifelong.cli import main
 
 PATIENCE = 900  # seconds; a machine that is busy is no failure
 INSTALLED = Path(sys.executable).with_name("lifelong")
@@ -31,11 +35,11 @@ def start(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def finish(home: Path, *arguments: str) -> int:
-    """The exit code of a command that nobody kills."""
-    process = start(home, *arguments)
-    _, told = process.communicate(timeout=PATIENCE)
-    assert process.returncode in (0, 3), told.decode()
-    return process.returncode
+    """The exit code of a command that nobody kills: the same command line, in this process."""
+    done = CliRunner().invoke(main, [*arguments, "--home", str(home)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code
 
 
 @dataclass(frozen=True)
@@ -46,39 +50,50 @@ class Moment:
     writing: bool
 
 
-def moments(seed: int, kills: int, *, life: float, write: float) -> list[Moment]:
-    """Moments for processes that live and write so many seconds."""
+@dataclass(frozen=True)
+class Pace:
+    """How long a command lives that nobody kills, and how long it is from its first write to its end; seconds."""
+
+    life: float
+    write: float
+
+
+def moments(seed: int, kills: int, pace: Pace) -> list[Moment]:
+    """Moments for processes of that pace."""
     random = Random(seed)
     return [
-        Moment(random.uniform(0, write), True) if random.random() < 0.5 else Moment(random.uniform(0, life), False)
+        Moment(random.uniform(0, pace.write), True)
+        if random.random() < 0.5
+        else Moment(random.uniform(0, pace.life), False)
         for _ in range(kills)
     ]
 
 
 def kill(process: subprocess.Popen[bytes], home: Path, moment: Moment) -> bool:
     """SIGKILL at the moment; whether the command had acknowledged its work, by ending well before."""
-    deadline = time.monotonic() + PATIENCE
-    while moment.writing and (home / "log" / "LENGTH").exists() and process.poll() is None:
-        assert time.monotonic() < deadline, "the write never began"
-        time.sleep(0.0005)
+    if moment.writing:
+        _wait_for_the_write(process, home)
     time.sleep(moment.seconds)
     process.kill()
     _, told = process.communicate(timeout=PATIENCE)
-    assert process.returncode in (0, -9), told.decode()
-    return process.returncode == 0
+    assert process.returncode in (0, 3, -9), told.decode()
+    return process.returncode != -9
 
 
-def measured(home: Path, *arguments: str) -> tuple[float, float]:
-    """How long an undisturbed command lives, and how long it is from the start of its write to its end; seconds."""
-    began = wrote = time.monotonic()
+def measured(home: Path, *arguments: str) -> Pace:
+    """The pace of a command that nobody kills."""
+    began = time.monotonic()
     process = start(home, *arguments)
-    while process.poll() is None:
-        if (home / "log" / "LENGTH").exists() and wrote == began:
-            time.sleep(0.0005)
-            continue
-        if wrote == began:
-            wrote = time.monotonic()
-        time.sleep(0.0005)
-    assert process.wait() == 0, (process.stderr and process.stderr.read()) or ""
+    _wait_for_the_write(process, home)
+    wrote = time.monotonic()
+    _, told = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (0, 3), told.decode()
     ended = time.monotonic()
-    return ended - began, ended - wrote
+    return Pace(ended - began, ended - wrote)
+
+
+def _wait_for_the_write(process: subprocess.Popen[bytes], home: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (home / "log" / "LENGTH").exists() and process.poll() is None:
+        assert time.monotonic() < deadline, "the write never began"
+        time.sleep(0.0005)
