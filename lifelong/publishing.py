@@ -108,10 +108,17 @@ def publish(layout: Layout, state: ServingState, gate: Gate) -> str:
     return snapshot
 
 
-def is_behind(layout: Layout, state: ServingState) -> bool:
-    """Whether the served snapshot shows an older position of the log than `state` (or there is none)."""
+def is_behind(layout: Layout, state: ServingState, *, seen: int | None = None) -> bool:
+    """Whether the served snapshot shows another position of the log than `state` (or there is none).
+
+    `seen` is the last event that a reader of `state` saw, where others may write meanwhile or it read a replica: a
+    snapshot of a later event is not behind then, the reader is.
+    """
     snapshot = current_id(layout.snapshots)
-    return snapshot is None or read_manifest(layout.snapshots, snapshot).log != state.position
+    if snapshot is None:
+        return True
+    served = read_manifest(layout.snapshots, snapshot).log
+    return served != state.position and (seen is None or served["seq"] <= seen)
 
 
 def catch_up(layout: Layout, log: EditLog, recipe: Recipe) -> str | None:
