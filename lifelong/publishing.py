@@ -31,18 +31,21 @@ SERVING_KINDS = (
     "fact.retracted",
     "fact.redacted",
     "experts.retired",
+    "state.kept",
     "pack.rewritten",
+    "snapshot.rolled_back",
 )
 
 
 @dataclass(frozen=True)
 class ServingState:
-    """What the log says is to be served: the facts, the packs of their experts, and the log's position."""
+    """What the log says is to be served: facts, the packs of their experts, the editor's state, the log's position."""
 
     facts: tuple[Served, ...]
     packs: tuple[str, ...]
     position: dict[str, Any]
     base: str
+    state: str | None = None
 
 
 def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
@@ -52,6 +55,8 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     """
     events = log.events(kinds=SERVING_KINDS, as_of=as_of)
     last = events[-1]
+    if last.kind == "snapshot.rolled_back":
+        return serving_state(log, as_of=last.body["to"])
     facts = tuple(served_facts(log.facts(as_of=last.seq)))
     pack_of = _pack_of(events) if as_of is None else packs_by_expert(log)
     experts = {served.expert for served in facts if served.expert}
@@ -63,6 +68,7 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
         packs=tuple(sorted({pack_of[expert] for expert in experts})),
         position={"seq": last.seq, "hash": last.hash},
         base=base,
+        state=next((event.body["state"] for event in reversed(events) if event.kind == "state.kept"), None),
     )
 
 
@@ -98,6 +104,7 @@ def write_state(snapshots: Path, state: ServingState, gate: Gate) -> str:
         base=state.base,
         encoder=gate.encoder.fingerprint,
         packs=state.packs,
+        state=state.state,
     )
 
 

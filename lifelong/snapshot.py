@@ -97,13 +97,14 @@ def write_snapshot(
     base: str,
     encoder: str,
     packs: Sequence[str],
+    state: str | None = None,
 ) -> str:
     """Write a snapshot, whole or not at all, without serving it yet; returns its id."""
     with _new_directory(snapshots) as temporary:
         (temporary / FACTS).write_bytes(b"".join(canonical_json(fact.to_dict()) + b"\n" for fact in facts))
         gate.save(temporary)
         files = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
-        manifest = Manifest(log=log, base=base, encoder=encoder, packs=tuple(sorted(packs)), files=files)
+        manifest = Manifest(log, base, encoder, tuple(sorted(packs)), files, state)
         (temporary / MANIFEST).write_bytes(manifest.to_bytes())
         publish_directory(temporary, snapshots / manifest.id)
     return manifest.id
@@ -233,6 +234,7 @@ def rewrite_without(snapshots: Path, gone: Set[int], moved: Mapping[str, str | N
                 base=manifest.base,
                 encoder=manifest.encoder,
                 packs=sorted({pack for name in manifest.packs if (pack := moved.get(name, name))}),
+                state=manifest.state,
             )
         shutil.rmtree(snapshot.directory)
     return changed

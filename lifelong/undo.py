@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from editlog import replica
 from editlog.errors import IntegrityError
+from editlog.events import Entry
 from editlog.history import LoggedFact
 from editlog.store import EditLog, utc_now
 from lifelong.experts.pack import read_pack
@@ -16,6 +18,9 @@ from lifelong.publishing import build_gate, catch_up, publish, serving_state, wr
 from lifelong.results import Rebuild, Undo
 from lifelong.snapshot import current_id
 from policies.recipe import Recipe
+
+Forget = Callable[[Sequence[LoggedFact]], Sequence[Entry]]
+"""What else to append where these facts are withdrawn (`accumulating.forget`)."""
 
 
 def retract(
@@ -27,13 +32,17 @@ def retract(
     actor: str,
     reason: str | None,
     dry_run: bool,
+    forget: Forget | None = None,
 ) -> Undo:
-    """Withdraw the named facts and publish what then answers."""
+    """Withdraw the named facts and publish what then answers.
 
-    def withdraw() -> list[LoggedFact]:
+    `forget` (None: facts stand alone) takes them out of weights that hold others, too, or raises CannotForget.
+    """
+
+    def withdraw(dry_run: bool) -> list[LoggedFact]:
         return log.retract(refs, actor=actor, reason=reason, dry_run=dry_run)
 
-    return _undo(layout, log, recipe, withdraw, dry_run)
+    return _undo(layout, log, recipe, withdraw, None if dry_run else partial(_tell, log, forget, actor, reason))
 
 
 def revert(
@@ -46,20 +55,37 @@ def revert(
     actor: str,
     reason: str | None,
     dry_run: bool,
+    forget: Forget | None = None,
 ) -> Undo:
-    """Withdraw every fact of a job or a source and publish what then answers."""
+    """Withdraw every fact of a job or a source and publish what then answers; `forget` as for `retract`."""
 
-    def withdraw() -> list[LoggedFact]:
+    def withdraw(dry_run: bool) -> list[LoggedFact]:
         return log.revert(job=job, source=source, actor=actor, reason=reason, dry_run=dry_run)
 
-    return _undo(layout, log, recipe, withdraw, dry_run)
+    return _undo(layout, log, recipe, withdraw, None if dry_run else partial(_tell, log, forget, actor, reason))
+
+
+def _tell(log: EditLog, forget: Forget | None, actor: str, reason: str | None, gone: Sequence[LoggedFact]) -> None:
+    """Append what forgetting these facts changes, before they are withdrawn: until then they wait for a job again."""
+    entries = forget(gone) if forget else []
+    if entries:
+        log.append(entries, actor=actor, reason=reason)
 
 
 def _undo(
-    layout: Layout, log: EditLog, recipe: Recipe, withdraw: Callable[[], list[LoggedFact]], dry_run: bool
+    layout: Layout,
+    log: EditLog,
+    recipe: Recipe,
+    withdraw: Callable[[bool], list[LoggedFact]],
+    tell: Callable[[Sequence[LoggedFact]], None] | None,
 ) -> Undo:
+    """Find out what is withdrawn, and, unless `tell` is None (a dry run), forget it and withdraw it."""
     catch_up(layout, log, recipe)
-    retracted = withdraw()
+    retracted = withdraw(True)
+    dry_run = tell is None
+    if tell:
+        tell(retracted)
+        withdraw(False)
     gone = {fact.seq for fact in retracted}
     answered = {fact.fact.key for fact in retracted if fact.status == "applied"}
     live = [fact for fact in log.facts() if fact.seq not in gone and not fact.retracted_by and fact.expert]
