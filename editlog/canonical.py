@@ -16,10 +16,11 @@ HASH_TAG = "sha256:"
 COMMITMENT_TAG = "hmac-sha256:"
 KEY_BYTES = 32
 
-_COMMITMENT_DOMAIN = b"lifelong/commitment/v1\x00"
-_HMAC_BLOCK = 64
-_INNER = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
+COMMITMENT_DOMAIN = b"lifelong/commitment/v1\x00"
+HMAC_BLOCK = 64
+HMAC_INNER, HMAC_OUTER = 0x36, 0x5C
+_INNER = bytes(byte ^ HMAC_INNER for byte in range(256))
+_OUTER = bytes(byte ^ HMAC_OUTER for byte in range(256))
 _TAGGED = re.compile(re.escape(HASH_TAG) + r"[0-9a-f]{64}")
 quoted = encode_basestring
 """Canonical JSON of a text, not yet in UTF-8: what the encoder below writes of it."""
@@ -60,8 +61,8 @@ def commitment(key: bytes, record: bytes) -> str:
 def seal_of(key: bytes, record: bytes) -> bytes:
     """The 32 raw bytes of a commitment; `key` has at most 64 bytes."""
     # HMAC as RFC 2104 has it: `hmac.digest` sets OpenSSL up anew for each key, and takes twice as long.
-    padded = key.ljust(_HMAC_BLOCK, b"\0")
-    inner = hashlib.sha256(padded.translate(_INNER) + _COMMITMENT_DOMAIN + record).digest()
+    padded = key.ljust(HMAC_BLOCK, b"\0")
+    inner = hashlib.sha256(padded.translate(_INNER) + COMMITMENT_DOMAIN + record).digest()
     return hashlib.sha256(padded.translate(_OUTER) + inner).digest()
 
 

@@ -28,8 +28,8 @@ from editlog.errors import UsageError
 VERSION = 1
 GENESIS = bytes(32)
 MAX_BODY = 16 * 2**20
+CHAIN_DOMAIN = b"lifelong/chain/v1\x00"
 
-_CHAIN_DOMAIN = b"lifelong/chain/v1\x00"
 # Unicode categories Cc and Cs, without line feed and tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -367,7 +367,7 @@ def moment(at: datetime) -> str:
 
 def link(previous: bytes, event: bytes) -> bytes:
     """The chain hash (32 raw bytes) of an event's canonical bytes after `previous`."""
-    return sha256(_CHAIN_DOMAIN, previous, event)
+    return sha256(CHAIN_DOMAIN, previous, event)
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

@@ -1,15 +1,19 @@
 """Re-derive everything that can be: the chain, the commitments, HEAD, the guards. Trusts no stored hash.
 
 Each event is checked against the stored hash of the one before it, so that one altered row is one finding
-with its own seq, wherever else the log was touched. What this cannot see is in docs/FORMAT.md.
+with its own seq, wherever else the log was touched, and so that windows of the log can be checked side by side.
+Rows that are plainly as they were written are passed by DuckDB (`derivation`), all others are looked at here. What
+this cannot see is in docs/FORMAT.md.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-import re
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -18,23 +22,16 @@ from typing import Any, Literal
 
 from duckdb import DuckDBPyConnection
 
-from editlog import head, length
+from editlog import head, length, derivation
 from editlog.canonical import canonical_json, commitment, tag
 from editlog.draft import seal
 from editlog.errors import IntegrityError, LifelongError
-from editlog.events import GENESIS, Stamp, envelope, link
-from editlog.history import EVENT_COLUMNS
+from editlog.events import Stamp, envelope, link
 from editlog.schema import missing_guards
 from editlog.session import DATABASE, tail_of, unchecked
-from editlog.texts import COLUMNS, record_of_row
+from editlog.texts import record_of_row
 
 PAGE = 16 * 1024
-
-# The body of a fact.put as writers write it: what matches is canonical JSON, and need not be parsed to know it.
-_PUT = re.compile(
-    r'\{"batch":[1-9][0-9]*,"commitment":"([0-9a-z:-]+)","reasserts":(?:null|[1-9][0-9]*),'
-    r'"supersedes":(?:null|[1-9][0-9]*)\}'
-)
 
 Code = Literal["database", "head", "missing", "order", "hash", "body", "workspace", "text", "guard", "witness"]
 
@@ -105,36 +102,27 @@ def _guards(con: DuckDBPyConnection) -> Iterator[Finding]:
 
 
 def _chain(con: DuckDBPyConnection) -> Iterator[Finding]:
-    """Walk all events in order of seq: none missing, none twice, each hash following from the one before."""
-    expected, previous, walked = 1, GENESIS, 0
-    for page in _pages(con, f"SELECT {EVENT_COLUMNS} FROM events WHERE {{window}} ORDER BY seq"):
-        for row in page:
-            seq, chained = row[0], row[-1]
-            if seq > expected:
-                yield Finding(expected, "missing", f"event {expected} is missing, the next is {seq}")
-            elif seq < expected:
-                yield Finding(seq, "order", f"event {seq} stands where {expected} is expected")
-            else:
-                yield from _event(row, previous)
-            expected, previous, walked = seq + 1, chained, walked + 1
-    (total,) = con.execute("SELECT count(*) FROM events").fetchall()[0]
-    if total != walked:
-        yield Finding(None, "order", f"{total - walked} events have the seq of another one")
+    """Hold all events to their order and to the stored hash of the one before: none missing, none twice."""
+    for seq, before in con.execute(derivation.ORDER).fetchall():
+        if seq > before + 1:
+            yield Finding(before + 1, "missing", f"event {before + 1} is missing, the next is {seq}")
+        else:
+            yield Finding(seq, "order", f"event {seq} stands where {before + 1} is expected")
+    yield from _doubtful(con, derivation.EVENTS, lambda row: _event(row[:-1], row[-1]))
 
 
-def _event(row: Sequence[Any], previous: bytes) -> tuple[Finding, ...]:
+def _event(row: Sequence[Any], previous: bytes) -> Iterator[Finding]:
     seq, at, kind, actor, reason, job, body, chained = row
     try:
         before, after = _envelope(at, kind, actor, reason, job)
-        canonical = body.encode() if _PUT.fullmatch(body) else canonical_json(json.loads(body))
+        canonical = canonical_json(json.loads(body))
     except (LifelongError, ValueError) as error:
-        return (Finding(seq, "body", f"event {seq} cannot be read: {error}"),)
-    found = []
+        yield Finding(seq, "body", f"event {seq} cannot be read: {error}")
+        return
     if canonical != body.encode():
-        found.append(Finding(seq, "body", f"the body of event {seq} is not canonical JSON"))
+        yield Finding(seq, "body", f"the body of event {seq} is not canonical JSON")
     if link(previous, b'%b%b%b%d,"v":1}' % (before, canonical, after, seq)) != chained:
-        found.append(Finding(seq, "hash", f"the content of event {seq} does not give its hash {tag(chained)}"))
-    return tuple(found)
+        yield Finding(seq, "hash", f"the content of event {seq} does not give its hash {tag(chained)}")
 
 
 @lru_cache(maxsize=1024)
@@ -146,19 +134,17 @@ def _envelope(at: datetime, kind: str, actor: str, reason: str | None, job: str 
 def _texts(con: DuckDBPyConnection) -> Iterator[Finding]:
     """Hold each fact.put to the words in the side table, and each row there to a fact.put."""
     told, erased = _told_missing(con)
-    query = (
-        f"SELECT seq, body, known, secret, digest, key, probes, {', '.join(COLUMNS)} "
-        "FROM (SELECT seq, body FROM events WHERE kind = 'fact.put' AND {window}) "
-        "LEFT JOIN (SELECT *, seq AS known FROM texts WHERE {window}) USING (seq) ORDER BY seq"
-    )
-    for page in _pages(con, query):
-        for row in page:
-            if row[0] in erased and row[2] is not None:
-                yield Finding(row[0], "text", f"the text of f{row[0]} is there, though an event says it was redacted")
-            elif row[2] is not None:
-                yield from _text(row)
-            elif row[0] not in told:
-                yield Finding(row[0], "text", f"the text of f{row[0]} is missing, and no event says so")
+
+    def examined(row: Sequence[Any]) -> Iterator[Finding]:
+        if row[2] is not None:
+            yield from _text(row)
+        elif row[0] not in told:
+            yield Finding(row[0], "text", f"the text of f{row[0]} is missing, and no event says so")
+
+    yield from _doubtful(con, derivation.TEXTS, examined)
+    still_there = "SELECT seq FROM texts WHERE seq IN (SELECT try_cast(unnest(?::VARCHAR[]) AS BIGINT))"
+    for (seq,) in con.execute(still_there, [list(map(str, erased))]).fetchall():
+        yield Finding(seq, "text", f"the text of f{seq} is there, though an event says it was redacted")
     for (seq,) in con.execute(
         "SELECT seq FROM texts ANTI JOIN (SELECT seq FROM events WHERE kind = 'fact.put') USING (seq)"
     ).fetchall():
@@ -171,35 +157,44 @@ def _told_missing(con: DuckDBPyConnection) -> tuple[set[int], set[int]]:
     lost: set[int] = set()
     erased: set[int] = set()
     for kind, body in con.execute(query).fetchall():
-        said = json.loads(body)
-        if kind == "fact.redacted":
-            erased.add(said["fact"])
-        else:
-            lost.update(said["lost_texts"])
+        with suppress(ValueError, TypeError, KeyError):  # an altered body is a finding of the chain
+            said = json.loads(body)
+            if kind == "fact.redacted":
+                erased.add(said["fact"])
+            else:
+                lost.update(said["lost_texts"])
     return lost | erased, erased
 
 
-def _text(row: Sequence[Any]) -> tuple[Finding, ...]:
+def _text(row: Sequence[Any]) -> Iterator[Finding]:
     seq, body, _, secret, digest, key, probes, *words = row
     try:
-        put = _PUT.fullmatch(body)
-        committed = put[1] if put else json.loads(body)["commitment"]
+        committed = json.loads(body)["commitment"]
         sealed = seal(record_of_row(words, probes))
         derived = commitment(secret, sealed.canonical)
     except (ValueError, TypeError, KeyError) as error:
-        return (Finding(seq, "text", f"the text of f{seq} cannot be read: {error!r}"),)
+        yield Finding(seq, "text", f"the text of f{seq} cannot be read: {error!r}")
+        return
     if not hmac.compare_digest(derived, str(committed)):
-        return (Finding(seq, "text", f"the text of f{seq} is not the one that event {seq} committed to"),)
-    if (sealed.digest, sealed.key) != (digest, key):
-        return (Finding(seq, "text", f"the digest or the key stored for f{seq} is not that of its text"),)
-    return ()
+        yield Finding(seq, "text", f"the text of f{seq} is not the one that event {seq} committed to")
+    elif (sealed.digest, sealed.key) != (digest, key):
+        yield Finding(seq, "text", f"the digest or the key stored for f{seq} is not that of its text")
 
 
-def _pages(con: DuckDBPyConnection, query: str) -> Iterator[list[tuple[Any, ...]]]:
-    """All rows of a query, in order of seq, some PAGE at a time; it says `{window}` where a condition on seq is to be.
+def _doubtful(
+    con: DuckDBPyConnection, query: str, examine: Callable[[Sequence[Any]], Iterable[Finding]]
+) -> Iterator[Finding]:
+    """What `examine` finds in the rows that a query of `derivation` lists, a window of the log on each core at a time.
 
     Only windows in which the log has events are asked for, however far apart someone has put them.
     """
     starts = f"SELECT DISTINCT seq - (seq % {PAGE} + {PAGE}) % {PAGE} AS start FROM events ORDER BY start"
-    for (start,) in con.execute(starts).fetchall():
-        yield con.execute(query.replace("{window}", f"seq BETWEEN {start} AND {start + PAGE - 1}")).fetchall()
+
+    def window(start: int) -> list[Finding]:
+        with con.cursor() as cursor:
+            rows = cursor.execute(query, [start, start + PAGE - 1]).fetchall()
+        return [finding for row in rows for finding in examine(row)]
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for found in pool.map(window, [start for (start,) in con.execute(starts).fetchall()]):
+            yield from found
