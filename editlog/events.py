@@ -216,6 +216,12 @@ class Experts(_Open):
     experts: list[Hash]
 
 
+class StateKept(_Closed):
+    """What the editor goes on from, or forgets with: a file by the SHA-256 of its bytes; null where there is none."""
+
+    state: PackName | None
+
+
 class PackRewritten(_Closed):
     """A pack written anew without some experts, or none left: the others lie in `into`, by the same hashes."""
 
@@ -254,6 +260,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "job.finished": JobNote,
     "job.failed": JobNote,
     "experts.retired": Experts,
+    "state.kept": StateKept,
     "pack.rewritten": PackRewritten,
     "log.recovered": LogRecovered,
     "retention.applied": RetentionApplied,
