@@ -10,23 +10,27 @@ from lifelong.cli.shell import emit, reads, workspace
 
 
 @click.command("eval")
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--live", is_flag=True, help="Score every fact that is served instead of a file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first N records.")
 @reads
-def evaluate(source: Path, limit: int | None, as_json: bool, home: Path | None) -> None:
-    """Measure the edits on a file's own probes.
+def evaluate(source: Path | None, live: bool, limit: int | None, as_json: bool, home: Path | None) -> None:
+    """Measure the edits on a file's own probes, or on all live facts.
 
     Reliability, generality, locality, portability, and how well the router does. Nothing is learned.
 
     Exit code 0 once measured, whatever the figures are.
 
     \b
-    Example:
+    Examples:
       lifelong eval counterfact.json --limit 1000 --json
+      lifelong eval --live
     """
+    if live == (source is not None):
+        raise click.UsageError("Name either a file or --live.")
     opened = workspace(home)
     from lifelong.cli.progress import progress_bar
-    from lifelong.evaluation import format_table
+    from lifelong.evaluation.table import format_table
 
     with progress_bar() as progress:
         metrics = opened.evaluate(source, limit=limit, progress=progress)

@@ -1,8 +1,4 @@
-"""How well edits hold: probes from records, the harness that asks them, and what each figure means."""
+"""How well edits hold: probes from records, the harness that asks them, and what each figure means.
 
-from lifelong.evaluation.edited import Edited
-from lifelong.evaluation.harness import evaluate
-from lifelong.evaluation.metrics import Metrics
-from lifelong.evaluation.table import format_table
-
-__all__ = ["Edited", "Metrics", "evaluate", "format_table"]
+Nothing is imported here: reading figures takes no torch, only measuring does (`harness`, `run`, `arms`).
+"""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from editlog.canonical import fold
 from editlog.errors import LifelongError
 from editlog.fact import Fact
-from lifelong.anchors.gate import Gate
 from lifelong.anchors.negatives import make_negatives
-from lifelong.base import Base
 from lifelong.evaluation.probes import ProbeSet
-from lifelong.training import lesson_of
+
+if TYPE_CHECKING:
+    from lifelong.anchors.gate import Gate
+    from lifelong.base import Base
 
 
 class LeakError(LifelongError):
@@ -43,8 +45,7 @@ class ProbeGuard:
     def check_lessons(self, facts: Iterable[Fact]) -> None:
         """Raise LeakError where a fact gives a probe to learn from."""
         for fact in facts:
-            lesson = lesson_of(fact)
-            self.check((*lesson.wordings, *lesson.near_misses), "training")
+            self.check((*fact.wordings, *(near.prompt for near in fact.near_misses)), "training")
 
     def check_gate(self, gate: Gate) -> None:
         """Raise LeakError where a probe is an anchor of the gate, or a negative that it is calibrated on."""

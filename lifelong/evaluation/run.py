@@ -13,6 +13,7 @@ from editlog.formats import read_facts
 from editlog.lines import Reject
 from lifelong.evaluation.harness import evaluate
 from lifelong.evaluation.metrics import Metrics
+from lifelong.evaluation.reference import PlainBase, Reference
 
 if TYPE_CHECKING:
     from lifelong.model import EditedModel
@@ -28,11 +29,13 @@ def evaluate_file(
     model: str,
     experts: Sequence[ExpertRow],
     limit: int | None = None,
+    reference: Reference | None = None,
     progress: Progress | None = None,
 ) -> Metrics:
     """Score the first `limit` records of a file (None: all); those that cannot be read are only counted.
 
-    `experts` are those in use, for the bytes an edit. Raises UsageError where the file cannot be opened,
+    `experts` are those in use, for the bytes an edit; `reference` is the untouched base (None: plain transformers in
+    another process). Raises UsageError where the file cannot be opened,
     LifelongError where no record of it can be read.
     """
     items = list(read_facts(path, limit=limit))
@@ -45,6 +48,7 @@ def evaluate_file(
         edited,
         facts,
         others=[served.fact for served in edited.facts.values() if served.expert],
+        reference=reference or PlainBase(edited.base),
         recipe=recipe,
         model=model,
         bytes_per_edit=bytes_an_edit(experts),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from editlog.errors import LifelongError
+from lifelong.evaluation.reference import SameProcess
 from lifelong.evaluation.run import evaluate_file
 
 RECORD = {"prompt": "The capital of Mu is", "target_new": "Rome", "subject": "Mu", "rephrase_prompt": "Mu has"}
@@ -43,7 +44,9 @@ class Untouched:
 
 
 def measure(path, **options):
-    return evaluate_file(Untouched(), path, recipe="default", model="tiny", experts=[], **options)
+    edited = Untouched()
+    reference = SameProcess(edited)
+    return evaluate_file(edited, path, reference=reference, recipe="default", model="tiny", experts=[], **options)
 
 
 def test_good_records_are_scored_and_bad_ones_counted(tmp_path):

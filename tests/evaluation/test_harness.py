@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from editlog.fact import Fact
-from lifelong.evaluation import Metrics, evaluate, format_table
-from lifelong.evaluation.metrics import Accuracy, Exact, Locality, Router
+from lifelong.evaluation.harness import evaluate
+from lifelong.evaluation.metrics import Accuracy, Exact, Locality, Metrics, Router
+from lifelong.evaluation.table import format_table
 
 BASE = "I do not know"
 
