@@ -216,6 +216,20 @@ class Experts(_Open):
     experts: list[Hash]
 
 
+class Merged(_Open):
+    """An expert, and those whose facts it carries from here on."""
+
+    expert: Hash
+    parents: Annotated[list[Hash], Field(alias="from", min_length=1)]
+
+
+class ExpertsMerged(_Open):
+    """Experts that were made of others; the facts.applied and experts.retired events behind it say who carries what."""
+
+    merged: list[Merged]
+    method: Words
+
+
 class StateKept(_Closed):
     """What the editor goes on from, or forgets with: a file by the SHA-256 of its bytes; null where there is none."""
 
@@ -227,6 +241,21 @@ class PackRewritten(_Closed):
 
     pack: PackName
     into: PackName | None
+
+
+class SnapshotRolledBack(_Closed):
+    """What was served as of the event `to` (its hash beside it) is served again; `was` is the one served before."""
+
+    snapshot: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    to: Seq
+    hash: Hash
+    was: Seq
+
+
+class SourceNamed(_Closed):
+    """A source whose facts wait from here on, or no longer do."""
+
+    source: Words
 
 
 class SnapshotPublished(_Open):
@@ -257,9 +286,13 @@ KINDS: dict[str, type[BaseModel]] = {
     "facts.held": FactsRefused,
     "job.audited": JobNote,
     "snapshot.published": SnapshotPublished,
+    "snapshot.rolled_back": SnapshotRolledBack,
+    "source.paused": SourceNamed,
+    "source.resumed": SourceNamed,
     "job.finished": JobNote,
     "job.failed": JobNote,
     "experts.retired": Experts,
+    "experts.merged": ExpertsMerged,
     "state.kept": StateKept,
     "pack.rewritten": PackRewritten,
     "log.recovered": LogRecovered,

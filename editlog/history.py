@@ -1,7 +1,8 @@
 """What the log says of each fact: pure folds over its events, and the queries that feed them.
 
 A fact's standing follows from log order alone. The latest unretracted put of a key governs it; the outcome of
-a fact is the latest event that names it, and an expert that was retired carries nothing any more.
+a fact is the latest event that names it; an expert that was retired carries nothing any more, and a fact that was held
+waits again once someone approves it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class LoggedFact:
         """The fact's name in every command and report."""
         return f"f{self.seq}"
 
+    @property
+    def has_outcome(self) -> bool:
+        """Whether it was applied, failed or is held, and that still stands: else it waits for a job."""
+        return self.expert is not None or self.why is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -82,6 +88,11 @@ class Ledger:
         outcome = self.outcomes.get(seq)
         return None if outcome is None or outcome.expert in self.retired else outcome
 
+    def release(self, seq: int | None) -> None:
+        """Let a fact that is held wait for a job again."""
+        if seq in self.outcomes and self.outcomes[seq].status == "held":
+            del self.outcomes[seq]
+
     def batch(self, seq: int) -> int:
         """The seq of the ingest.batch event that a fact came with."""
         return self.batches[bisect_right(self.batches, seq) - 1]
@@ -101,7 +112,10 @@ def fold(events: Iterable[Event]) -> Ledger:
             for item in event.body["facts"]:
                 expert = item.get("expert")
                 ledger.retired.discard(expert)
-                ledger.outcomes[item["fact"]] = Outcome(OUTCOMES[event.kind], expert, event.job, item.get("reason"))
+                job = item.get("job", event.job)  # a fact that a merge moved stays with the job that applied it
+                ledger.outcomes[item["fact"]] = Outcome(OUTCOMES[event.kind], expert, job, item.get("reason"))
+        elif event.kind == "fact.approved":
+            ledger.release(event.fact)
     return ledger
 
 
@@ -136,9 +150,8 @@ def read_facts(con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None =
 def _ledger(con: DuckDBPyConnection, as_of: int, seqs: Collection[int] | None) -> Ledger:
     """The ledger of all facts, or what it says of `seqs`: a million facts need not be read to tell of one."""
     always = ("ingest.batch", "experts.retired")
-    where = (
-        f"{of_kinds(*always, *OUTCOMES, 'fact.retracted')} AND {'true' if seqs is None else mentions(seqs, *always)}"
-    )
+    kinds = of_kinds(*always, *OUTCOMES, "fact.retracted", "fact.approved")
+    where = f"{kinds} AND {'true' if seqs is None else mentions(seqs, *always)}"
     ledger = fold(read_events(con, f"seq <= $1 AND {where}", [as_of]))
     if seqs is not None:
         carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}

@@ -29,10 +29,11 @@ _TEMPLATES: Mapping[str, str] = {
             (body->>'rejected')::BIGINT AS rejected, (body->>'converted')::BIGINT AS converted
         FROM events WHERE kind = 'ingest.batch'""",
     "_outcomes": f"""
-        SELECT seq, recorded_at, job, actor, kind, pack, item.fact AS fact, item.expert AS expert, item.reason AS why
+        SELECT seq, recorded_at, coalesce(item.job, job) AS job, actor, kind, pack, item.fact AS fact,
+            item.expert AS expert, item.reason AS why
         FROM (SELECT seq, recorded_at, job, actor, kind, body->>'pack' AS pack,
                 unnest(from_json(body->'facts',
-                    '[{{"fact": "BIGINT", "expert": "VARCHAR", "reason": "VARCHAR"}}]')) AS item
+                    '[{{"fact": "BIGINT", "expert": "VARCHAR", "reason": "VARCHAR", "job": "VARCHAR"}}]')) AS item
             FROM events WHERE kind IN {_OUTCOMES})""",
     "_retired": """
         SELECT seq, recorded_at, job, actor, reason, unnest(from_json(body->'experts', '["VARCHAR"]')) AS expert
@@ -54,11 +55,15 @@ _TEMPLATES: Mapping[str, str] = {
             SELECT expert, seq, true AS retired FROM _retired
             UNION ALL SELECT expert, seq, false FROM _outcomes WHERE expert IN (SELECT expert FROM _retired))
         GROUP BY expert HAVING max_by(retired, seq)""",
+    "_approved": """
+        SELECT (body->>'fact')::BIGINT AS fact, max(seq) AS seq FROM events WHERE kind = 'fact.approved' GROUP BY 1""",
+    # What was held waits again once it is approved.
     "_latest": """
-        SELECT fact, o.kind AS kind, o.job AS job, o.expert AS expert, o.why AS why FROM (SELECT fact,
+        SELECT fact, o.kind AS kind, o.job AS job, o.expert AS expert, o.why AS why FROM (SELECT fact, max(seq) AS at,
                 max_by({'kind': kind, 'job': job, 'expert': expert, 'why': why}, seq) AS o
-            FROM _outcomes GROUP BY fact)
-        WHERE o.expert IS NULL OR o.expert NOT IN (SELECT expert FROM _down)""",
+            FROM _outcomes GROUP BY fact) LEFT JOIN _approved AS a USING (fact)
+        WHERE (o.expert IS NULL OR o.expert NOT IN (SELECT expert FROM _down))
+            AND NOT (o.kind = 'facts.held' AND coalesce(a.seq > at, false))""",
     "facts": """
         SELECT 'f' || p.seq AS fact, p.seq, p.prompt, p.target, p.subject, p.relation, p.source, p.author, p.id,
             p.valid_from, p.valid_to, p.holds, p.recorded_at, p.actor, p.reason, p.batch,
@@ -95,7 +100,7 @@ _TEMPLATES: Mapping[str, str] = {
         SELECT seq, recorded_at, actor, reason, 'f' || (body->>'fact') AS fact
         FROM events WHERE kind = 'fact.redacted'""",
     "jobs": """
-        WITH counts AS (SELECT job, count(*) FILTER (kind = 'facts.applied') AS applied,
+        WITH counts AS (SELECT job, count(DISTINCT fact) FILTER (kind = 'facts.applied') AS applied,
                 count(*) FILTER (kind = 'facts.failed') AS failed, count(*) FILTER (kind = 'facts.held') AS held
             FROM _outcomes GROUP BY job),
         started AS (SELECT * FROM events WHERE kind = 'job.started'

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from editlog.history import LoggedFact
+from lifelong.accumulating import NOTHING, Accumulated
 from lifelong.anchors.gate import Gate
 from lifelong.audit import Answers, AuditReport, Failure, audit
 from lifelong.base import Base
+from lifelong.editors import Editor
 from lifelong.experts.bank import Bank
 from lifelong.experts.expert import Expert
-from lifelong.experts.pack import Pack, decode_pack, encode_pack
+from lifelong.experts.pack import Pack, alike, decode_pack, encode_pack
 from lifelong.model import EditedModel
 from lifelong.publishing import ServingState, build_gate
 from lifelong.serving import Served, served_facts
 from lifelong.training import Trained
-from policies.audit import Limits, isolate
+from policies.audit import Limits, culprits_among
 from policies.recipe import Recipe
 
 
@@ -42,28 +44,44 @@ class Candidates:
         *,
         job: str,
         seed: int,
+        full: bool,
         logged: Sequence[LoggedFact],
         state: ServingState,
         packs: Sequence[Pack],
         answers: Answers,
+        editor: Editor,
     ) -> None:
         self._base = base
         self._recipe = recipe
         self._job = job
-        self._logged = logged
+        self.logged = logged
         self._packs = packs
         self._answers = answers
+        self.editor = editor
+        self.accumulated: Accumulated = NOTHING
         self._gate: tuple[tuple[Served, ...], Gate] | None = None
         older = [served for served in state.facts if served.expert]
         draw = Random(f"{seed}/{job}")  # noqa: S311 - a sample to audit, not a secret
-        self.sample = draw.sample(older, min(recipe.audit.sample, len(older)))
+        self.live = len(older)
+        self._known: frozenset[int] | None = None
+        self.sample = older if full else draw.sample(older, min(recipe.audit.sample, len(older)))
 
     def measure(self, trained: Mapping[int, Trained]) -> AuditReport:
         """Audit a candidate that carries these facts beside the ones already served."""
-        model = self._model(trained)
+        return self.ask(self._model(trained), trained)
+
+    def ask(self, model: EditedModel, trained: Mapping[int, Trained]) -> AuditReport:
+        """Audit an edited model that carries these facts, however it came to be."""
         new = [model.facts[seq] for seq in sorted(trained) if seq in model.facts]
         older = [served for served in self.sample if served.seq in model.facts]
+        if self._known is None:
+            self._known = _known_by_base(model, new)
         return audit(model, self._answers, new=new, older=older)
+
+    @property
+    def known(self) -> frozenset[int]:
+        """The job's facts whose target the base says already, as the first measurement found."""
+        return self._known or frozenset()
 
     def verdict(self, trained: Mapping[int, Trained], failed: Mapping[int, Failure], report: AuditReport) -> Verdict:
         """Publish, hold some, or stop: by the recipe's limits, bisecting for culprits where they are broken.
@@ -77,18 +95,31 @@ class Candidates:
         if limits.held_by(report.locality, report.retention):
             return Verdict(accepted, failed, {}, report, passed=True)
 
+        if self.editor.accumulates:  # no fact can be left out by itself
+            return Verdict({}, failed, {}, report, passed=False)
+
         def holds_without(gone: frozenset[int]) -> bool:
             rest = self.measure(_without(accepted, gone))
             return limits.held_by(rest.locality, rest.retention)
 
         suspects = sorted(accepted, key=lambda seq: (-report.suspects.get(seq, 0), seq))
-        culprits = isolate(suspects, holds_without)
+        seen = frozenset(seq for seq in accepted if report.suspects.get(seq, 0))
+        culprits = culprits_among(suspects, seen, holds_without)
         if culprits is None:
             return Verdict({}, failed, {}, report, passed=False)
         held = {seq: Failure("spoils-others", "the audit holds only without it", "", "") for seq in culprits}
         accepted = _without(accepted, culprits)
         report = replace(self.measure(accepted), checks=report.checks)
         return Verdict(accepted, failed, held, report, passed=True)
+
+    def served(self, trained: Mapping[int, Trained]) -> list[Served]:
+        """What would be served with these facts published."""
+        now = {seq: one.expert.hash for seq, one in trained.items()}
+        now |= {seq: expert.hash for seq, expert in self.accumulated.carried.items()}
+        after = [
+            replace(fact, expert=now[fact.seq], job=self._job) if fact.seq in now else fact for fact in self.logged
+        ]
+        return served_facts(after)
 
     def gate_over(self, served: Sequence[Served]) -> Gate:
         """The gate over these facts; the last one built is kept, since the one audited is mostly the one published."""
@@ -97,15 +128,21 @@ class Candidates:
         return self._gate[1]
 
     def _model(self, trained: Mapping[int, Trained]) -> EditedModel:
-        after = [
-            replace(fact, expert=trained[fact.seq].expert.hash, job=self._job) if fact.seq in trained else fact
-            for fact in self._logged
-        ]
-        served = served_facts(after)
+        served = self.served(trained)
         packs = list(self._packs)
-        if trained:
-            packs.append(decode_pack(*encode_pack(unique_experts(trained.values()))))
-        return EditedModel(self._base, Bank(self._base, packs), self.gate_over(served), served)
+        experts = {one.expert.hash: one.expert for one in trained.values()}
+        experts |= {expert.hash: expert for expert in self.accumulated.carried.values()}
+        packs += [decode_pack(*encode_pack(part)) for part in alike(experts.values())]
+        gate, state = self.gate_over(served), self.accumulated.state
+        return EditedModel(self._base, Bank(self._base, packs), gate, served, editor=self.editor, state=state)
+
+
+def _known_by_base(model: EditedModel, facts: Sequence[Served]) -> frozenset[int]:
+    """The facts whose target the base puts first, token by token; what it says after the target does not count."""
+    scores = model.target_logits([(one.fact.prompt, one.fact.target) for one in facts], edits=False)
+    return frozenset(
+        one.seq for one, score in zip(facts, scores, strict=True) if score.matched >= max(score.total - 1, 1)
+    )
 
 
 def unique_experts(trained: Iterable[Trained]) -> list[Expert]:

@@ -15,6 +15,8 @@ from editlog.errors import UsageError
 from lifelong.hooks import Hooks
 from lifelong.layout import Layout
 from lifelong.scheduling.schedule import Schedule
+from policies.budget import Budget
+from policies.readiness import Readiness
 from policies.recipe import Recipe, parse_recipe
 from policies.retention import Retention
 
@@ -40,8 +42,16 @@ class Config(BaseModel):
     `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
     `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
+    `admission`: whether log order decides on contradictions and the like, or holds them (policies/screening.py).
+    `corpus` is a file of texts, one a line (a path from the workspace's folder), of which a recipe learns what it must
+    know of the base; without, the base writes such text itself.
     `response_log` records every answer with whom it was told to (docs/QUERIES.md). `[retention]` says what `gc` keeps
-    (policies/retention.py), `[schedule]` when jobs are due (scheduling/schedule.py).
+    (policies/retention.py), `[schedule]` when jobs are due (scheduling/schedule.py), `[ready]` whether a
+    batch is worth one (policies/readiness.py), `[budget]` what one job may take (policies/budget.py), `[priority]`
+    which sources go first (a number each; 0 for all others), `[hooks]` who is told how a job ended (hooks.py).
+    `prometheus` is a file that each job writes its figures to, `log_format` how it speaks on standard error.
+    `executor` says where waves are trained (executors/): `local`, in `workers` processes or (0) in the job's own, or
+    `ray`, on the cluster at `ray_address` or one of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,11 +65,19 @@ class Config(BaseModel):
     head_key: Words | None = None
     require_signature: bool = False
     require_approval: bool = False
+    admission: Literal["order", "hold"] = "order"
     trusted_keys: dict[str, TrustedKey] = {}
     response_log: bool = False
+    corpus: Words | None = None
     retention: Retention = Retention()
+    ready: Readiness = Readiness()
+    budget: Budget = Budget()
+    priority: dict[Words, int] = {}
     schedule: Schedule = Schedule()
     hooks: Hooks = Hooks()
+    executor: Literal["local", "ray"] = "local"
+    ray_address: Words | None = None
+    workers: Annotated[int, Field(ge=0, le=4096)] = 0
     prometheus: Words | None = None
     log_format: Literal["text", "json"] = "text"
     overrides: dict[str, Any] = {}

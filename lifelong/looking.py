@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifelong.config import Config
 from lifelong.layout import Layout
-from lifelong.results import Answer, Blame, ExpertHeld, ExpertRow, RouteExplanation, Status
+from lifelong.results import Answer, Blame, ExpertHeld, ExpertRow, RouteExplanation, SourceRow, Status
 
 if TYPE_CHECKING:
     from editlog.diff import LogDiff
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from editlog.query import QueryResult
     from editlog.store import EditLog
     from lifelong.base import Base
+    from lifelong.editors.preparation import Corpus
     from lifelong.evaluation.metrics import Metrics
-    from lifelong.job import Progress
     from lifelong.model import EditedModel
     from lifelong.past import Served
+    from lifelong.progress import Progress
+    from policies.recipe import Recipe
 
 
 class Looking(ABC):
@@ -45,6 +47,16 @@ class Looking(ABC):
     @abstractmethod
     def reader(self) -> Fallback:
         """The edit log, to ask: or its replica, where a writer holds it for long."""
+
+    @property
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """The recipe of the configuration."""
+
+    @property
+    @abstractmethod
+    def corpus(self) -> Corpus:
+        """The text of which a recipe learns what it must know of the base."""
 
     @abstractmethod
     def load_base(self) -> Base:
@@ -70,9 +82,7 @@ class Looking(ABC):
         return served_at(self.layout, self.reader, as_of)
 
     def _model_of(self, snapshot_id: str) -> EditedModel:
-        from lifelong.anchors.gate import Gate
-        from lifelong.experts.bank import Bank
-        from lifelong.experts.pack import read_pack
+        from lifelong.editors import editor_of
         from lifelong.model import EditedModel
         from lifelong.snapshot import read_snapshot
 
@@ -80,9 +90,8 @@ class Looking(ABC):
             snapshot = read_snapshot(self.layout.snapshots, snapshot_id)
             base = self.load_base()
             self.check_base(base, snapshot.manifest.base)
-            packs = [read_pack(self.layout.experts, name) for name in snapshot.manifest.packs]
-            gate = Gate.load(snapshot.directory)
-            self._edited = snapshot_id, EditedModel(base, Bank(base, packs), gate, snapshot.facts)
+            editor = editor_of(self.recipe, self.corpus)
+            self._edited = snapshot_id, EditedModel.of(base, snapshot, self.layout.experts, editor=editor)
         return self._edited[1]
 
     def ask(
@@ -148,8 +157,24 @@ class Looking(ABC):
 
         return stream(model, prompt, edits=edits, valid_at=moment, max_new_tokens=max_new_tokens, told=told, **generate)
 
-    def evaluate(self, path: str | Path, *, limit: int | None = None, progress: Progress | None = None) -> Metrics:
-        """Measure the served model on the records of a file and their probes; nothing is learned from them."""
+    def evaluate(
+        self, path: str | Path | None = None, *, limit: int | None = None, progress: Progress | None = None
+    ) -> Metrics:
+        """Measure the served model on the records of a file and their probes, or (None) on all that it serves.
+
+        Nothing is learned from them.
+        """
+        if path is None:
+            from lifelong.evaluation.live import evaluate_live
+
+            return evaluate_live(
+                self.edited_model(),
+                recipe=self.config.recipe,
+                model=self.config.model,
+                experts=self.experts(),
+                limit=limit,
+                progress=progress,
+            )
         from lifelong.evaluation.run import evaluate_file
 
         return evaluate_file(
@@ -184,6 +209,12 @@ class Looking(ABC):
         from lifelong.tracing import expert_held
 
         return expert_held(self.layout, self.reader, prefix, as_of=as_of, valid_at=valid_at)
+
+    def sources(self) -> list[SourceRow]:
+        """Every source that a fact names, how its facts fare, and whether it is paused."""
+        from lifelong.sources import source_rows
+
+        return source_rows(self.reader)
 
     # What was, and why
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from editlog.events import moment
 from editlog.position import AsOf
 from editlog.reader import Reader
 from editlog.store import utc_now
+from lifelong.admitting import Terms, findings
 from lifelong.config import Config, read_recipe
 from lifelong.experts.pack import read_pack
 from lifelong.layout import Layout, pack_path
@@ -19,8 +21,10 @@ from lifelong.planning import plan_waves, unfinished_job, waiting, wave_groups
 from lifelong.publishing import is_behind, serving_state
 from lifelong.results import ExpertRow, Plan, Status
 from lifelong.snapshot import current_id, read_snapshot
-from lifelong.trust import rules_of
-from policies.admission import Rules
+from lifelong.trust import terms_of
+from policies.admission import Hold
+from policies.budget import taken
+from policies.readiness import Readiness, not_ready
 from policies.recipe import Recipe
 
 # Before a workspace has run a job of its own: what two cores do with the embedded base.
@@ -28,34 +32,46 @@ DEFAULT_FACTS_PER_SECOND = 25.0
 START_SECONDS = 5.0
 
 
-def plan(log: Reader, recipe: Recipe, rules: Rules) -> Plan:
+def plan(log: Reader, recipe: Recipe, terms: Terms, readiness: Readiness) -> Plan:
     """What the next job would do; see `Workspace.plan`."""
     logged = log.facts()
-    found = waiting(log, logged, rules)
-    facts = found.facts
-    waves = plan_waves(facts, recipe)
+    found = waiting(log, logged, terms)
+    queue = taken(found.queue, terms.budget)
+    facts = {one.seq: found.facts[one.seq] for one in queue}
+    waves = plan_waves(queue, facts, recipe)
     speed, basis = _speed(log)
-    dropped = [f for f in logged if f.status == "superseded" and f.job is None and f.seq not in facts | found.held]
+    dropped = [
+        f for f in logged if f.status == "superseded" and not f.has_outcome and f.seq not in found.facts | found.held
+    ]
     unfinished = unfinished_job(log)
+    wait = not_ready(found.queue, readiness, utc_now())
     why = [
-        f"pending: {len(facts)}; held until a rule is kept: {len(found.held)}; superseded before they were trained, and"
-        f" dropped: {len(dropped)}",
+        f"pending: {len(found.facts)}; held until a rule is kept: {len(found.held)}; superseded before they were"
+        f" trained, and dropped: {len(dropped)}",
         f"mini-batches hold at most {recipe.grouping.mini_batch} facts, similar ones together, never two of one key",
         f"a wave trains up to {recipe.grouping.wave} facts in one pass",
         f"facts that share an expert of rank {recipe.experts.rank}: {recipe.growth.facts_per_expert}",
         f"the time is estimated from {basis}",
+        *([f"left for a later job by max_facts: {left}"] if (left := len(found.facts) - len(facts)) else []),
+        *([f"not ready for `run --if-ready`: {wait}"] if wait else []),
     ]
     return Plan(
-        pending=len(facts),
+        pending=len(found.facts),
+        not_ready=wait,
         resumes=unfinished.job if unfinished else None,
         mini_batches=sum(len(wave) for wave in waves),
         waves=len(waves),
-        experts=sum(len(wave_groups(wave, recipe)) for wave in waves),
+        experts=sum(len(wave_groups(wave, facts, recipe)) for wave in waves),
         estimated_seconds=round(START_SECONDS + len(facts) / speed, 1) if facts else 0.0,
         why=why,
         batches=[[f"f{seq}" for seq in batch] for wave in waves for batch in wave],
-        held=[{"fact": f"f{seq}", "code": one.code, "reason": one.reason} for seq, one in found.held.items()],
+        held=_reasons(found.held),
+        findings=_reasons({seq: one for seq, one in findings(logged).items() if seq not in found.held}),
     )
+
+
+def _reasons(holds: Mapping[int, Hold]) -> list[dict[str, str]]:
+    return [{"fact": f"f{seq}", "code": one.code, "reason": one.reason} for seq, one in sorted(holds.items())]
 
 
 def _speed(log: Reader) -> tuple[float, str]:
@@ -76,7 +92,7 @@ def status(
     state = serving_state(log, as_of=seq)
     snapshot = current_id(layout.snapshots) if as_of is None else kept_at(layout, state.position)
     counts = Counter(fact.status for fact in logged)
-    found = waiting(log, logged, rules_of(config))
+    found = waiting(log, logged, terms_of(config))
     since = [fact.at for fact in logged if fact.seq in found.facts]
     recipe = read_recipe(config.recipe, layout, config.overrides)
     return Status(

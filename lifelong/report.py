@@ -15,17 +15,22 @@ from editlog.canonical import canonical_json
 from editlog.fact import Fact
 from lifelong.evaluation.metrics import Accuracy, Exact, Metrics, Router, peak_mb
 from lifelong.files import write_atomically
+from policies.admission import Hold
 
 if TYPE_CHECKING:
     from lifelong.candidates import Verdict
 
-EXIT_CODES = {"published": 0, "nothing-pending": 0, "dry-run": 0, "audit-failed": 4}
+EXIT_CODES = {"published": 0, "nothing-pending": 0, "not-ready": 0, "dry-run": 0, "audit-failed": 4}
 EXIT_PARTLY = 3
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """What a job did. `failed` and `held` name each fact with the reason; `metrics` is the audit's."""
+    """What a job did. `failed` and `held` name each fact with the reason; `metrics` is the audit's.
+
+    `left` facts stay pending for the next job, `why` says because of which budget, or why no job began. `findings` are
+    what was noticed of facts and kept none of them back (policies/screening.py).
+    """
 
     job: str | None
     status: str
@@ -35,6 +40,9 @@ class JobReport:
     held: list[dict[str, str]]
     seconds: float
     metrics: Metrics = field(repr=False)
+    left: int = 0
+    why: str | None = None
+    findings: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -52,6 +60,9 @@ class JobReport:
             "failed": self.failed,
             "held": self.held,
             "seconds": self.seconds,
+            "left": self.left,
+            "why": self.why,
+            "findings": self.findings,
         }
         return {**self.metrics.to_dict(), **own}
 
@@ -66,6 +77,9 @@ def job_report(
     resumed: bool,
     seconds: float,
     bytes_written: int,
+    left: int,
+    why: str | None,
+    findings: Mapping[int, Hold],
 ) -> JobReport:
     """The report of a job that came to a verdict."""
     report = verdict.report
@@ -99,12 +113,19 @@ def job_report(
         held=_reasons(verdict.held),
         seconds=round(seconds, 3),
         metrics=metrics,
+        left=left,
+        why=why,
+        findings=[
+            {"fact": f"f{seq}", "code": hold.code, "reason": hold.reason}
+            for seq, hold in sorted(findings.items())
+            if seq in facts
+        ],
     )
 
 
-def idle_report(status: str, recipe: str, model: str, pending: int = 0) -> JobReport:
+def idle_report(status: str, recipe: str, model: str, pending: int = 0, why: str | None = None) -> JobReport:
     """The report of a run that had nothing to do, or was only asked what it would do."""
-    return JobReport(None, status, False, [], [], [], 0.0, Metrics(pending, recipe, model))
+    return JobReport(None, status, False, [], [], [], 0.0, Metrics(pending, recipe, model), pending, why)
 
 
 def write_report(directory: Path, report: JobReport) -> None:

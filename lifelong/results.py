@@ -79,10 +79,13 @@ class Endorsed(Result):
 class Plan(Result):
     """What the next job would do. `estimated_seconds` is from the last job's speed, else from a stated default.
 
-    `held` are pending facts that are not admitted, each with a code and a reason (policies/admission.py).
+    `held` are pending facts that are not admitted, each with a code and a reason (policies/admission.py). `not_ready`
+    says why `run --if-ready` would begin no job now, None where it would. `findings` are odd things about facts that
+    are applied all the same (policies/screening.py).
     """
 
     pending: int
+    not_ready: str | None
     resumes: str | None
     mini_batches: int
     waves: int
@@ -91,6 +94,7 @@ class Plan(Result):
     why: list[str]
     batches: list[list[str]]
     held: list[dict[str, str]]
+    findings: list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,42 @@ class Undo(Result):
 
 
 @dataclass(frozen=True)
+class RolledBack(Result):
+    """What is served again, as of which event; `held` were applied behind it and wait for a word of somebody.
+
+    `retracted_since` answer again, until the next job or retraction publishes what the log says.
+    """
+
+    snapshot: str
+    was: str
+    as_of: int
+    held: list[str]
+    retracted_since: list[str]
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class SourceRow(Result):
+    """One source: how many of its facts are of which status, and who paused it and when, null where nobody did."""
+
+    source: str
+    facts: dict[str, int]
+    paused_by: str | None
+    paused_at: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class SourceChange(Result):
+    """A source that was paused or resumed, and how many of its facts wait."""
+
+    source: str
+    paused: bool
+    waiting: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
 class Redaction(Result):
     """What a redaction destroyed, and what it could not reach.
 
@@ -153,6 +193,24 @@ class Redaction(Result):
     def after(self, *, snapshot: str | None, snapshots_rewritten: int) -> Redaction:
         """The same, with what is served now and how many older snapshots were written anew."""
         return replace(self, snapshot=snapshot, snapshots_rewritten=snapshots_rewritten)
+
+
+@dataclass(frozen=True)
+class Merge(Result):
+    """What a merge did, or on a dry run would do if every group of experts held: groups tried and kept, and `facts`
+    in those. Experts and bytes of tensors are of all that could be merged, before and after.
+    """
+
+    policy: str
+    method: str
+    tried: int
+    kept: int
+    facts: int
+    experts_before: int
+    experts_after: int
+    bytes_before: int
+    bytes_after: int
+    dry_run: bool
 
 
 @dataclass(frozen=True)

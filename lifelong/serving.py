@@ -81,7 +81,7 @@ def pending_facts(facts: Iterable[LoggedFact]) -> dict[int, Fact]:
     """The facts a job has still to apply, by number: unretracted, not hidden for good, and without an outcome."""
     groups = _latest_first_by_key(facts)
     live = [[fact for fact in group if not fact.retracted_by] for group in groups]
-    waiting = [fact for group in live for fact in _visible(group) if fact.job is None]
+    waiting = [fact for group in live for fact in _visible(group) if not fact.has_outcome]
     return {fact.seq: fact.fact for fact in sorted(waiting, key=lambda fact: fact.seq)}
 
 

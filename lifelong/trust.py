@@ -11,6 +11,7 @@ from editlog.history import LoggedFact
 from editlog.signing import SigningKey
 from editlog.store import EditLog
 from editlog.witness import Witness, last_told
+from lifelong.admitting import Terms
 from lifelong.config import KEY_NAME, Config
 from lifelong.results import Endorsed, Key
 from policies.admission import Rules
@@ -37,6 +38,11 @@ def rules_of(config: Config) -> Rules:
     for name, trust in config.trusted_keys.items():
         trusted[trust.key] = trusted.get(trust.key, frozenset()) | frozenset(trust.authors or (name,))
     return Rules(config.require_signature, config.require_approval, trusted)
+
+
+def terms_of(config: Config) -> Terms:
+    """What is asked of facts and jobs, as admitting and planning take it."""
+    return Terms(rules_of(config), config.budget, config.priority, config.admission)
 
 
 def signer_of(key: Path | None, days: float | None) -> Signer | None:

@@ -24,25 +24,31 @@ from lifelong.results import (
     Check,
     Collected,
     Endorsed,
+    Merge,
     Plan,
     Rebuild,
     Receipt,
     Recovered,
     Redaction,
+    RolledBack,
+    SourceChange,
     Undo,
 )
 
 if TYPE_CHECKING:
+    from editlog.events import Entry
     from editlog.fallback import Fallback
+    from editlog.history import LoggedFact
     from editlog.store import EditLog
     from editlog.witness import Witness
+    from lifelong.admitting import Terms
     from lifelong.base import Base
+    from lifelong.editors.preparation import Corpus
     from lifelong.export.merged import Merged
-    from lifelong.job import Progress
     from lifelong.lease import Lease
     from lifelong.model import EditedModel
+    from lifelong.progress import Progress
     from lifelong.report import JobReport
-    from policies.admission import Rules
     from policies.recipe import Recipe
 
 
@@ -138,11 +144,19 @@ class Workspace(Looking, Operating):
         return witness_of(self.config, self.home)
 
     @property
-    def rules(self) -> Rules:
-        """What the configuration asks of a fact before it is applied."""
-        from lifelong.trust import rules_of
+    def terms(self) -> Terms:
+        """What the configuration asks of facts and jobs."""
+        from lifelong.trust import terms_of
 
-        return rules_of(self.config)
+        return terms_of(self.config)
+
+    @property
+    def corpus(self) -> Corpus:
+        """The text of which a recipe learns what it must know of the base."""
+        from lifelong.editors.preparation import Corpus
+
+        own = self.config.corpus
+        return Corpus(self.home / own if own else None)
 
     def load_base(self) -> Base:
         """The base model, loaded once."""
@@ -228,41 +242,43 @@ class Workspace(Looking, Operating):
         """What the next job would do, how long it should take, and why."""
         from lifelong.overview import plan
 
-        return plan(self.reader, self.recipe, self.rules)
+        return plan(self.reader, self.recipe, self.terms, self.config.ready)
 
     @told
     def run(
         self,
         *,
         seed: int | None = None,
-        executor: str = "local",
+        executor: str | None = None,
+        if_ready: bool = False,
         actor: str | None = None,
         reason: str | None = None,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> JobReport:
-        """Apply everything pending: train, audit, publish. One job at a time; raises Busy while another runs."""
-        from lifelong.report import idle_report
+        """Apply what is pending, as far as the budget goes: train, audit, publish.
 
-        if executor != "local":
-            raise UsageError(f"there is no executor {executor!r}; the executors are: local")
-        log, recipe = self.log, self.recipe
+        One job at a time; raises Busy while another runs, and TimeUp after `max_minutes`. `if_ready` begins none where
+        the configuration's `[ready]` says that there is not enough to do yet; one that was cut short is carried on.
+        """
+        workers = self.workers(executor)
         if dry_run:
-            return idle_report("dry-run", recipe.name, self.config.model, pending=self.plan().pending)
-        with self.job_lock():
-            from lifelong.planning import waiting
-            from lifelong.publishing import catch_up
+            from lifelong.report import idle_report
 
-            log.drain()
-            catch_up(self.layout, log, recipe)
-            if not waiting(log, log.facts(), self.rules).facts:  # nothing to load a model for
-                return idle_report("nothing-pending", recipe.name, self.config.model)
-            from lifelong.job import Job
+            plan = self.plan()
+            return idle_report("dry-run", self.recipe.name, self.config.model, plan.pending, plan.not_ready)
+        from lifelong.running import run
 
-            base = self._own_base(log)
-            who, rules = actor or default_actor(), self.rules
-            job = Job(self.layout, log, base, recipe, actor=who, rules=rules, reason=reason, progress=progress)
-            return job.run(seed or 0) or idle_report("nothing-pending", recipe.name, self.config.model)
+        who = actor or default_actor()
+        return run(
+            self,
+            seed=seed or 0,
+            workers=workers,
+            if_ready=if_ready,
+            actor=who,
+            reason=reason,
+            progress=progress,
+        )
 
     def job_lock(self, actor: str | None = None) -> AbstractContextManager[Lease]:
         """Hold the right to change what is served, by a lease; raises Busy while another owner holds it."""
@@ -270,7 +286,7 @@ class Workspace(Looking, Operating):
 
         return leased(self.layout.runs / "LOCK", actor=actor or default_actor())
 
-    def _own_base(self, log: EditLog) -> Base:
+    def own_base(self, log: EditLog) -> Base:
         """The base, after checking that it is the one the workspace was made for."""
         base = self.load_base()
         recorded = log.events(kinds=["base.attached"])[-1].body["fingerprint"]
@@ -296,7 +312,9 @@ class Workspace(Looking, Operating):
 
         who = actor or default_actor()
         with self.job_lock():
-            return retract(self.layout, self.log, self.recipe, refs, actor=who, reason=reason, dry_run=dry_run)
+            return retract(
+                self.layout, self.log, self.recipe, refs, actor=who, reason=reason, dry_run=dry_run, forget=self.forget
+            )
 
     def revert(
         self,
@@ -313,8 +331,57 @@ class Workspace(Looking, Operating):
         who = actor or default_actor()
         with self.job_lock():
             return revert(
-                self.layout, self.log, self.recipe, job=job, source=source, actor=who, reason=reason, dry_run=dry_run
+                self.layout,
+                self.log,
+                self.recipe,
+                job=job,
+                source=source,
+                actor=who,
+                reason=reason,
+                dry_run=dry_run,
+                forget=self.forget,
             )
+
+    def forget(self, gone: Sequence[LoggedFact]) -> list[Entry]:
+        """What else to append where facts are withdrawn; raises CannotForget where their recipe cannot be undone."""
+        from lifelong.publishing import serving_state
+
+        if serving_state(self.log).state is None:  # their experts stand alone, and are just not served
+            return []
+        from lifelong.accumulating import forget
+
+        log = self.log
+        return forget(self.layout, log, self.recipe, gone, base=lambda: self.own_base(log), corpus=self.corpus)
+
+    def rollback(
+        self, *, to: str | None = None, reason: str | None = None, actor: str | None = None, dry_run: bool = False
+    ) -> RolledBack:
+        """Serve again what was served when job `to` had published (None: before what is served now), in a second.
+
+        The facts applied since are held; the next job goes on from the log without them. Raises UsageError where
+        nothing older is kept.
+        """
+        from lifelong.rollback import rollback
+
+        who = actor or default_actor()
+        with self.job_lock(who):
+            return rollback(self.layout, self.log, to=to, actor=who, reason=reason, dry_run=dry_run)
+
+    def pause_source(
+        self, source: str, *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
+    ) -> SourceChange:
+        """Let the facts of a source wait until it is resumed; raises UsageError where it is paused or unknown."""
+        from lifelong.sources import pause
+
+        return pause(self.log, source, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
+
+    def resume_source(
+        self, source: str, *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
+    ) -> SourceChange:
+        """Let jobs apply the facts of a paused source again; raises UsageError where it is not paused."""
+        from lifelong.sources import resume
+
+        return resume(self.log, source, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
 
     def redact(
         self, refs: Sequence[str], *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
@@ -329,6 +396,25 @@ class Workspace(Looking, Operating):
         who = actor or default_actor()
         with self.job_lock():
             return redact(self.layout, self.log, self.recipe, list(refs), actor=who, reason=reason, dry_run=dry_run)
+
+    def merge(
+        self,
+        *,
+        method: str | None = None,
+        experts: int = 0,
+        size: int = 0,
+        reason: str | None = None,
+        actor: str | None = None,
+        dry_run: bool = False,
+    ) -> Merge:
+        """Merge experts as the recipe's `[merging]` says, or to a budget of `experts` or `size` bytes.
+
+        Raises UsageError where neither says what to merge, or the method is unknown.
+        """
+        from lifelong.merging import dials_of, merge
+
+        dials = dials_of(self.recipe, method=method, experts=experts, size=size)
+        return merge(self, dials, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
 
     def rebuild(self, *, dry_run: bool = False) -> Rebuild:
         """Make index, bank, snapshot and the readers' replica again from the log and the packs, and serve them."""

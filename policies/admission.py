@@ -28,6 +28,7 @@ REASONS = {
     "approval-replayed": "its approval was used before",
     "approval-untrusted": "no trusted key that may sign for its approver has signed the approval",
     "approval-expired": "its approval has expired",
+    "source-paused": "its source is paused",
 }
 
 
@@ -82,14 +83,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Hold:
-    """Why a fact is not applied yet."""
+    """Why a fact is not applied yet: a code, and what only these words can say of it."""
 
     code: str
+    words: str = ""
 
     @property
     def reason(self) -> str:
         """The code in words."""
-        return REASONS[self.code]
+        return self.words or REASONS[self.code]
 
 
 def admit(case: Case, rules: Rules, at: datetime) -> Hold | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,24 @@ class Limits:
     def held_by(self, locality: Score, retention: Score) -> bool:
         """Whether both scores stand at or above their limits."""
         return locality.share >= self.locality and retention.share >= self.retention
+
+
+def full_audit_due(last: datetime | None, now: datetime, days: float) -> bool:
+    """Whether a job asks every live fact, and not a sample: the last such audit was `days` ago, or there was none."""
+    return last is None or not timedelta(0) <= now - last < timedelta(days=days)
+
+
+def culprits_among(
+    suspects: Sequence[int], seen: frozenset[int], holds_without: Callable[[frozenset[int]], bool]
+) -> frozenset[int] | None:
+    """Which facts to hold where the limits are broken; None if the audit fails even without all `suspects`.
+
+    Those `seen` to spoil a prompt, if the audit holds without them: one measurement, however many there are. Else
+    what spoils cannot be seen one by one, and bisection finds it.
+    """
+    if seen and holds_without(seen):
+        return seen
+    return isolate(suspects, holds_without)
 
 
 def isolate(suspects: Sequence[int], holds_without: Callable[[frozenset[int]], bool]) -> frozenset[int] | None:

@@ -90,7 +90,8 @@ def plan(as_json: bool, home: Path | None) -> None:
 
 
 def _plan_text(found: Plan) -> str:
-    held = "[held]\n" + text.table(found.held, ("fact", "code", "reason")) if found.held else ""
+    parts = (("held", found.held), ("noticed", found.findings))
+    held = "\n".join(f"[{name}]\n" + text.table(rows, ("fact", "code", "reason")) for name, rows in parts if rows)
     if not found.pending:
         return held or "Nothing is pending."
     job = f" (it finishes {found.resumes})" if found.resumes else ""
@@ -107,12 +108,14 @@ def _plan_text(found: Plan) -> str:
 
 @click.command()
 @click.option("--seed", type=int, help="Seed of the training [default: 0].")
-@click.option("--executor", type=click.Choice(["local"]), default="local", show_default=True, help="Where waves train.")
+@click.option("--executor", type=click.Choice(["local", "ray"]), help="Where waves train [default: lifelong.toml's].")
+@click.option("--if-ready", is_flag=True, help="Begin no job before [ready] in lifelong.toml says that one is due.")
 @changes
 def run(
     *,
     seed: int | None,
-    executor: str,
+    executor: str | None,
+    if_ready: bool,
     actor: str | None,
     reason: str | None,
     dry_run: bool,
@@ -132,7 +135,13 @@ def run(
     opened = workspace(home)
     with progress_bar(log_format(opened)) as progress:
         report = opened.run(
-            seed=seed, executor=executor, actor=actor, reason=reason, dry_run=dry_run, progress=progress
+            seed=seed,
+            executor=executor,
+            if_ready=if_ready,
+            actor=actor,
+            reason=reason,
+            dry_run=dry_run,
+            progress=progress,
         )
     emit(report.to_dict(), as_json, lambda: report_text(report))
     raise SystemExit(report.exit_code)
@@ -142,6 +151,8 @@ def report_text(report: JobReport) -> str:
     """A job's outcome, the audit's figures, and each fact that failed or is held with the reason."""
     if report.status == "nothing-pending":
         return "Nothing is pending."
+    if report.status == "not-ready":
+        return f"Not ready: {report.why}."
     if report.status == "dry-run":
         return f"Would apply {text.count(report.metrics.edits, 'pending fact')}; `lifelong plan` says how."
     counts = report.metrics.counts
@@ -150,6 +161,7 @@ def report_text(report: JobReport) -> str:
         "applied": f"{text.count(len(report.applied), 'fact')} in {text.span(report.seconds)}",
         "failed": len(report.failed),
         "held": len(report.held),
+        **({"left for the next job": f"{report.left:,} ({report.why})"} if report.left else {}),
         "prompts answered": f"{text.cell(report.metrics.reliability.exact)} (generated exact match)",
         "learned rephrases": _of(counts, "learned_rephrases_right", "learned_rephrases"),
         "near misses as base": _of(counts, "near_misses_as_base", "near_misses"),
@@ -160,6 +172,8 @@ def report_text(report: JobReport) -> str:
     for name, rows in (("failed", report.failed), ("held", report.held)):
         if rows:
             parts.append(f"[{name}]\n" + text.table(rows, ("fact", "code", "reason", "wording", "answer")))
+    if report.findings:
+        parts.append("[noticed]\n" + text.table(report.findings, ("fact", "code", "reason")))
     return "\n\n".join(parts)
 
 

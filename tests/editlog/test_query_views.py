@@ -34,16 +34,22 @@ def live(log: EditLog, rng: random.Random) -> None:
     for step in range(30):
         seqs = [fact.seq for fact in log.facts()]
         chosen = rng.sample(seqs, min(len(seqs), rng.randint(1, 3)))
-        match rng.choice(["put", "put", "apply", "apply", "fail", "retract", "retire"]):
+        match rng.choice(["put", "put", "apply", "apply", "fail", "hold", "approve", "retract", "retire"]):
             case "put":
                 fact = Fact(prompt=f"Prompt {rng.randint(1, 3)} is", target=f"target {step}")
                 log.ingest([fact], actor=rng.choice(["ada", "eva"]))
             case "apply" if seqs:
-                carried = [{"fact": seq, "expert": rng.choice(experts)} for seq in chosen]
+                moved = rng.choice([{}, {"job": "job-0"}])  # as a merge says it
+                carried = [{"fact": seq, "expert": rng.choice(experts), **moved} for seq in chosen]
                 log.append([Entry("facts.applied", {"facts": carried, "pack": "ab"})], actor="night", job=f"job-{step}")
             case "fail" if seqs:
                 failed = [{"fact": seq, "reason": "not-answered: no"} for seq in chosen]
                 log.append([Entry("facts.failed", {"facts": failed})], actor="night", job=f"job-{step}")
+            case "hold" if seqs:
+                held = [{"fact": seq, "reason": "spoils-others: yes"} for seq in chosen]
+                log.append([Entry("facts.held", {"facts": held})], actor="night", job=f"job-{step}")
+            case "approve":
+                log.approve([fact.ref for fact in log.facts() if fact.status == "held"][:1], actor="bob")
             case "retract":
                 standing = [fact.ref for fact in log.facts() if fact.retracted_by is None]
                 log.retract(standing and [rng.choice(standing)], actor="bob", reason="wrong")

@@ -20,6 +20,7 @@ from editlog.fact import Fact
 from editlog.session import writing
 from editlog.signing import SigningKey
 from editlog.store import EditLog, utc_now
+from lifelong.admitting import Terms
 from lifelong.planning import Waiting, waiting
 from policies.admission import Rules
 
@@ -156,7 +157,7 @@ def forged_approvals(forger: Forger) -> Iterator[tuple[str, str, Callable[[int],
 
 
 def planned(forger: Forger, rules: Rules) -> Waiting:
-    return waiting(forger.log, forger.log.facts(), rules)
+    return waiting(forger.log, forger.log.facts(), Terms(rules))
 
 
 def test_200_forgeries_are_held_and_every_honest_fact_is_planned(

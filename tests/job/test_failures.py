@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lifelong
-from lifelong.job import Silent
+from lifelong.progress import Silent
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]

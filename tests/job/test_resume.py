@@ -10,7 +10,7 @@ import pytest
 
 import lifelong
 from lifelong.editors.lora import LoraEditor
-from lifelong.job import Silent
+from lifelong.progress import Silent
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]
