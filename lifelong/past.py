@@ -33,7 +33,7 @@ def served_at(layout: Layout, log: Reader, as_of: AsOf) -> Served:
     """The snapshot that was served at `as_of`; raises UsageError where none was yet, or where it is not kept."""
     position = log.position(as_of)
     shown = _last_shown(log, position.seq)
-    found = kept_at(layout, {"seq": shown.seq, "hash": shown.hash})
+    found = kept_at(layout, _position(shown))
     if found is None:
         raise UsageError(_not_kept(layout, log, shown))
     return Served(found, position.seq, position.at)
@@ -43,6 +43,13 @@ def kept_at(layout: Layout, position: dict[str, Any]) -> str | None:
     """The id of the snapshot at a position {seq, hash} of the log, where one is kept."""
     found = [one for one in kept_manifests(layout.snapshots) if one.log == position]
     return _oldest(layout, found).id if found else None
+
+
+def _position(shown: Event) -> dict[str, Any]:
+    """The position of the snapshot that an event made the served one: its own, or the one it went back to."""
+    if shown.kind == "snapshot.rolled_back":
+        return {"seq": shown.body["to"], "hash": shown.body["hash"]}
+    return {"seq": shown.seq, "hash": shown.hash}
 
 
 def _last_shown(log: Reader, seq: int) -> Event:

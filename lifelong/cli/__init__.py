@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "ingest": "job:ingest",
         "approve": "trust:approve",
         "reject": "trust:reject",
+        "source": "source:source",
         "plan": "job:plan",
         "run": "job:run",
     },
@@ -34,10 +35,12 @@ SECTIONS: dict[str, dict[str, str]] = {
         "blame": "ask:blame",
         "route": "route:route",
         "eval": "evaluate:evaluate",
+        "bench": "bench:bench",
     },
     "Take it back": {
         "retract": "undo:retract",
         "revert": "undo:revert",
+        "rollback": "undo:rollback",
         "rebuild": "undo:rebuild",
     },
     "See what is there": {
@@ -50,10 +53,12 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Keep it running": {
         "schedule": "schedule:schedule",
         "report": "report:report",
+        "rebase": "rebase:rebase",
     },
     "Set up and take away": {
         "recipes": "recipes:recipes",
         "config": "config:config",
+        "merge": "merge:merge",
         "gc": "gc:gc",
         "keys": "trust:keys",
         "export": "export:export",

@@ -1,4 +1,4 @@
-"""retract, revert, rebuild: take facts back; make the caches again."""
+"""retract, revert, rollback, rebuild: take facts back; make the caches again."""
 
 from __future__ import annotations
 
@@ -61,6 +61,25 @@ def revert(
         raise click.UsageError("Name either a job or a --source.")
     undo = workspace(home).revert(job=job, source=source, reason=reason, actor=actor, dry_run=dry_run).to_dict()
     emit(undo, as_json, lambda: text.pairs(undo))
+
+
+@click.command()
+@click.option("--to", metavar="JOB", help="What was served when this job had published [default: before the last].")
+@changes
+def rollback(
+    *, to: str | None, reason: str | None, actor: str | None, dry_run: bool, as_json: bool, home: Path | None
+) -> None:
+    """Serve again what was served before.
+
+    Takes about a second: nothing is trained. The facts applied since are held, and the next job goes on without them;
+    `lifelong approve` lets one wait for a job again, `lifelong revert JOB` takes all of a job back for good.
+
+    \b
+    Example:
+      lifelong rollback --to job-11 --reason "job-12 broke the support answers"
+    """
+    done = workspace(home).rollback(to=to, reason=reason, actor=actor, dry_run=dry_run).to_dict()
+    emit(done, as_json, lambda: text.outcome(done))
 
 
 @click.command()
