@@ -67,7 +67,7 @@ class Ledger:
         by_kind: dict[str, dict[str, Tensor]] = {"keys": {}, "delta": {}}
         for name, tensor in state.tensors.items():
             site, _, kind = name.rpartition("/")
-            if site:
+            if site and kind in by_kind:
                 by_kind[kind][site] = tensor
         tensors = state.tensors
         return cls(state.facts, by_kind["keys"], tensors["residuals"], tensors["batches"], by_kind["delta"])
@@ -89,6 +89,14 @@ class ClosedFormEditor(Editor):
     @abstractmethod
     def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
         """Δ float64 [out, in] for a batch: `covariance` float64 [in, in], keys float64 [n, in], residuals [n, out]."""
+
+    def ordinary(self, covariance: Tensor, past: Tensor) -> Tensor:
+        """What a batch is weighed against, float64 [in, in]: ordinary text alone, unless earlier keys [n, in] count."""
+        return covariance
+
+    def kept(self, base: Base, ledger: Ledger, expert: Expert) -> State:
+        """The state behind an edit; a subclass may add tensors of its own."""
+        return ledger.state(expert.hash)
 
     def fit(
         self,
@@ -118,9 +126,10 @@ class ClosedFormEditor(Editor):
         )
         ledger = self._inserted(base, before, added)
         expert = self._expert(base, ledger)
+        kept = self.kept(base, ledger, expert)
         ends = zip(lessons, values.loss.tolist(), values.steps.tolist(), values.right.tolist(), strict=True)
         outcomes = {lesson.digest: Outcome(expert.hash, loss, taken, right) for lesson, loss, taken, right in ends}
-        return Edit((expert,), outcomes, _expert_of(state), ledger.state(expert.hash))
+        return Edit((expert,), outcomes, _expert_of(state), kept)
 
     def forget(self, base: Base, gone: frozenset[str], state: State | None) -> Edit:
         """Solve the same batches again without the rows of `gone`: exactly what never editing them would have given."""
@@ -139,7 +148,7 @@ class ClosedFormEditor(Editor):
         )
         ledger = self._inserted(base, _empty(self._sites(base)), rest)
         expert = self._expert(base, ledger)
-        return Edit((expert,), retires=_expert_of(state), state=ledger.state(expert.hash))
+        return Edit((expert,), retires=_expert_of(state), state=self.kept(base, ledger, expert))
 
     def router(self, scene: Scene) -> Router:
         """Always on."""
@@ -160,6 +169,7 @@ class ClosedFormEditor(Editor):
         """The ledger with `added` inserted behind `before`, batch by batch."""
         covariance = covariances(base, self.corpus, list(added.keys))
         deltas = {site: delta.clone() for site, delta in before.deltas.items()}
+        past = {site: keys.double() for site, keys in before.keys.items()}
         for batch in added.batches.unique(sorted=True).tolist():
             rows = (added.batches == batch).nonzero().squeeze(1)
             keys = {site: keys[rows].double() for site, keys in added.keys.items()}
@@ -167,7 +177,8 @@ class ClosedFormEditor(Editor):
             missing = added.residuals[rows].double() - sum(keys[site] @ delta.T for site, delta in deltas.items())
             for place, site in enumerate(deltas):
                 share = missing / (len(deltas) - place)
-                change = self.solve(covariance[site], keys[site], share)
+                change = self.solve(self.ordinary(covariance[site], past[site]), keys[site], share)
+                past[site] = torch.cat([past[site], keys[site]])
                 deltas[site] += change
                 missing = missing - keys[site] @ change.T
         return Ledger(

@@ -8,6 +8,7 @@ import torch
 
 from lifelong.editors import editor_of
 from lifelong.editors.closed import ClosedFormEditor
+from lifelong.editors.coachhook import z_scores
 from policies.recipe import Recipe
 
 WIDTH_IN, WIDTH_OUT, FACTS = 6, 4, 3
@@ -56,3 +57,23 @@ def test_emmet_maps_every_key_to_its_residual_at_least_cost(case: tuple[np.ndarr
 def test_emmet_of_one_fact_is_rome(case: tuple[np.ndarray, ...]) -> None:
     c, k, r = case[0], case[1][:, :1], case[2][:, :1]
     np.testing.assert_allclose(solved(editor("emmet", ridge=0.0), c, k, r), solved(editor("rome"), c, k, r), rtol=1e-9)
+
+
+def test_coachhook_of_consecutive_batches_is_one_batch_of_all(case: tuple[np.ndarray, ...]) -> None:
+    """The paper's accumulated system, solved batch after batch, and numpy's solution of everything at once."""
+    c, k, r = case
+    made, preserve = editor("coachhook", preserve=7.0), 7.0
+    covariance, keys, residuals = (torch.from_numpy(x.copy()) for x in (c, k.T, r.T))
+    delta = torch.zeros(WIDTH_OUT, WIDTH_IN, dtype=torch.float64)
+    for place in range(FACTS):
+        batch, past = slice(place, place + 1), keys[:place]
+        missing = residuals[batch] - keys[batch] @ delta.T
+        delta += made.solve(made.ordinary(covariance, past), keys[batch], missing)
+    np.testing.assert_allclose(delta.numpy(), r @ k.T @ np.linalg.inv(preserve * c + k @ k.T), rtol=1e-9)
+
+
+def test_a_token_stands_out_by_the_deviations_of_ordinary_ones() -> None:
+    ordinary = np.array([1.0, 2.0, 3.0, 6.0])
+    norms = np.array([3.0, 8.0])
+    found = z_scores(torch.from_numpy(norms), torch.from_numpy(ordinary)).numpy()
+    np.testing.assert_allclose(found, (norms - ordinary.mean()) / ordinary.std(), rtol=1e-9)

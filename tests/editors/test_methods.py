@@ -61,6 +61,7 @@ RECIPES = {
     "lora": Promise({"method": {"rate": 0.02}}, scoped=False, learns=2, forgets=False),
     "rome": Promise({"method": EXACT}, scoped=False, forgets=True),
     "memit": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, forgets=True),
+    "coachhook": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, forgets=True),
     "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, forgets=True),
 }
 
