@@ -12,6 +12,9 @@ from lifelong.layout import Layout
 if TYPE_CHECKING:
     from editlog.fallback import Fallback
     from editlog.position import AsOf
+    from lifelong.executors import Workers
+    from lifelong.progress import Progress
+    from lifelong.rebasing import Rebased
     from lifelong.reports.period import Period
     from lifelong.results import Status
     from lifelong.scheduling.installing import Installed
@@ -72,6 +75,19 @@ class Operating(ABC):
         with stopped_by_signals(clock):
             Scheduler(schedule or self.config.schedule, lambda: run_command(command, clock), memory, clock).serve()
 
+    # Where jobs train
+
+    def workers(self, executor: str | None = None) -> Workers | None:
+        """Who trains waves: the executor of that name (None: the configuration's); None where the job does so itself.
+
+        Raises UsageError for an unknown one, and for `ray` where Ray is not installed.
+        """
+        from lifelong.executors import Workers, executor_named
+
+        config = self.config
+        found = executor_named(executor or config.executor, workers=config.workers, address=config.ray_address)
+        return found and Workers(found, config.model, config.device, config.dtype, config.threads)
+
     # What people and monitors see
 
     def report(self, since: AsOf, *, until: AsOf | None = None, out: Path | None = None) -> Period:
@@ -94,3 +110,36 @@ class Operating(ABC):
         from lifelong.reports.gauges import write_gauges
 
         write_gauges(path, self.status(), utc_now())
+
+    # Another base
+
+    def rebase(
+        self,
+        out: str | Path,
+        *,
+        model: str,
+        seed: int = 0,
+        actor: str | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Rebased:
+        """Replay the log onto another base, in a new workspace at `out`; this one is only read, and stays as it is.
+
+        Facts that the new base knows (greedy answers, exact match) are skipped. The same call goes on where one was
+        killed. Raises UsageError where `out` holds something else, or the model cannot be had.
+        """
+        from lifelong.progress import Silent
+        from lifelong.rebasing import rebase
+        from lifelong.workspace import default_actor
+
+        return rebase(
+            self,  # type: ignore[arg-type]  # every home that is operated is a Workspace
+            Path(out).expanduser().absolute(),
+            model=model,
+            seed=seed,
+            actor=actor or default_actor(),
+            reason=reason,
+            dry_run=dry_run,
+            progress=progress or Silent(),
+        )

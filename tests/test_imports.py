@@ -44,12 +44,25 @@ def names(paths: list[Path]) -> list[str]:
 
 LAYERS = (
     {"base", "config", "files", "formatting", "hooks", "layout", "results", "scheduling", "sites"},
-    {"anchors", "editors", "experts", "serving", "snapshot"},
+    {"anchors", "editors", "executors", "experts", "serving", "snapshot"},
     {"model"},
-    {"asking", "audit", "candidates", "collecting", "evaluation", "export", "ingesting", "job", "overview", "past"}
+    {
+        "accumulating",
+        "asking",
+        "audit",
+        "candidates",
+        "collecting",
+        "evaluation",
+        "export",
+        "ingesting",
+        "job",
+        "overview",
+        "past",
+    }
     | {"planning", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
     | {"tracing", "training", "trust", "undo"},
-    {"checkup", "looking", "operating", "workspace"},
+    {"checkup", "looking", "operating", "rebasing", "workspace"},
+    {"benching"},
     {"cli"},
 )
 

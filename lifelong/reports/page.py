@@ -56,18 +56,18 @@ def _changes(found: Period) -> Html:
         }
         for one in found.changes
     ]
-    return _cut(rows, ("prompt", "before", "after", "fact", "by"))
+    return cut(rows, ("prompt", "before", "after", "fact", "by"))
 
 
 def _refused(found: Period) -> Html:
-    return _cut(found.refused, ("fact", "job", "outcome", "why", "prompt", "wording", "answer"))
+    return cut(found.refused, ("fact", "job", "outcome", "why", "prompt", "wording", "answer"))
 
 
 def _findings(found: Period) -> Html:
     if not found.findings:
         return Html("")
     columns = tuple(found.findings[0])
-    return Html(html.note("Noticed, and not kept back:") + _cut(found.findings, columns))
+    return Html(html.note("Noticed, and not kept back:") + cut(found.findings, columns))
 
 
 def _audit(found: Period) -> list[Html]:
@@ -76,7 +76,7 @@ def _audit(found: Period) -> list[Html]:
         " locality, near misses answered as by the base; retention, a sample of older edits still answered."
     )
     names = ("reliability", "locality", "retention")
-    rows = _cut(found.jobs, ("job", "ended", "ended_at", "planned", "applied", "failed", "held", *names))
+    rows = cut(found.jobs, ("job", "ended", "ended_at", "planned", "applied", "failed", "held", *names))
     plot = line_plot("Audit, by job", [_series(found, name) for name in names], x_label="job", share=True)
     return [told, rows, plot]
 
@@ -105,7 +105,8 @@ def _series(found: Period, name: str) -> Series:
     return Series(name, [(float(number), job[name]) for number, job in history])
 
 
-def _cut(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Html:
+def cut(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Html:
+    """A table of the first rows, and a word about the others."""
     shown = html.table(rows[:MAX_ROWS], columns)
     more = len(rows) - MAX_ROWS
-    return Html(shown + html.note(f"And {more:,} more: `lifelong report --json` has them all.")) if more > 0 else shown
+    return Html(shown + html.note(f"And {more:,} more; `--json` has them all.")) if more > 0 else shown

@@ -1,0 +1,85 @@
+"""Rebase: the log replayed onto another base, beside the old workspace, which nobody touches."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from editlog.errors import UsageError
+from lifelong.rebasing import Rebased
+from lifelong.workspace import Workspace
+
+Records = Sequence[dict[str, Any]]
+
+
+def content(home: Path) -> dict[str, str]:
+    """Every file of a workspace by the hash of its bytes, the lock and the log's cache left out."""
+    files = (path for path in home.rglob("*") if path.is_file() and path.name not in ("LOCK", "lock"))
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files if "replica" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def another_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base with other weights than the workspace's, which knows none of the facts."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(1.001)
+    folder = tmp_path_factory.mktemp("another-model")
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return folder
+
+
+def rebase(published: Workspace, out: Path, model: Path) -> Rebased:
+    return published.rebase(out, model=str(model), actor="ada")
+
+
+def test_what_would_be_replayed_is_told_without_a_model(published: Workspace, tmp_path: Path, facts: Records) -> None:
+    found = published.rebase(tmp_path / "new", model="no-such-model", dry_run=True)
+    assert found.counts == {"pending": len(facts)}
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_the_log_is_replayed_beside_the_old_workspace(
+    published: Workspace, tmp_path: Path, another_model: Path, facts: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lifelong.base import Base
+
+    published.retract(["f4"], actor="ada")
+    before = content(published.home)
+    generate: Callable[..., list[str]] = Base.generate
+    targets = {record["prompt"]: record["target"] for record in facts[:2]}
+
+    def knows_two(base: Base, prompts: Sequence[str], **options: Any) -> list[str]:
+        said = generate(base, prompts, **options)
+        return [targets.get(prompt, answer) for prompt, answer in zip(prompts, said, strict=True)]
+
+    monkeypatch.setattr(Base, "generate", knows_two)
+    done = rebase(published, tmp_path / "new", another_model)
+    assert content(published.home) == before
+    assert done.left_out == {"retracted": 1}
+    assert done.counts["known"] + done.counts["applied"] + done.counts.get("failed", 0) == len(facts) - 1
+    assert {one["prompt"] for one in done.facts if one["outcome"] == "known"} <= set(targets)
+    assert done.old["base"] != done.new["base"]
+    assert Path(str(done.page)).read_text(encoding="utf-8").count("<tr>") >= len(facts)
+
+    again = rebase(published, tmp_path / "new", another_model)
+    assert again.counts == done.counts
+    assert again.new == done.new
+
+
+def test_a_rebase_never_writes_into_what_is_something_else(published: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="choose another --out"):
+        published.rebase(published.home, model="embedded")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "rebase.json").write_text(json.dumps({"workspace": "of somebody else", "model": "embedded"}))
+    with pytest.raises(UsageError, match="rebase of another workspace"):
+        published.rebase(other, model="embedded")
