@@ -125,7 +125,7 @@ class Promotion:
             packs=sorted({packs[one.expert] for one in served if one.expert}),
             state=own if accumulated.changed else state.state,
         )
-        serve(folder, name)
+        serve(folder, name, point="candidate")
         return read_snapshot(folder, name)
 
 

@@ -142,9 +142,9 @@ def _new_directory(snapshots: Path) -> Iterator[Path]:
         raise
 
 
-def serve(snapshots: Path, snapshot_id: str) -> None:
+def serve(snapshots: Path, snapshot_id: str, *, point: str = "current") -> None:
     """Move CURRENT to a written snapshot: from this rename on, every new reader sees it."""
-    write_atomically(snapshots / CURRENT, f"{snapshot_id}\n".encode(), point="current")
+    write_atomically(snapshots / CURRENT, f"{snapshot_id}\n".encode(), point=point)
 
 
 def current_id(snapshots: Path) -> str | None:

@@ -143,10 +143,17 @@ def test_facts_that_came_meanwhile_are_not_lost(waiting: Workspace, write_facts:
 
 def test_a_publish_that_was_cut_short_is_finished(waiting: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says the facts are applied; only the snapshot's rename is missing."""
-    from lifelong import publishing
+    from lifelong import promotion
+
+    serve = promotion.serve
+
+    def cut(snapshots: Path, name: str, **point: str) -> None:
+        if snapshots == waiting.layout.snapshots:
+            raise KeyboardInterrupt
+        serve(snapshots, name, **point)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "serve", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(promotion, "serve", cut)
         with pytest.raises(KeyboardInterrupt):
             waiting.run()
     after = lifelong.open(waiting.home)
