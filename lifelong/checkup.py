@@ -119,6 +119,8 @@ def _base(workspace: Workspace) -> str:
 
 def _gate(workspace: Workspace) -> str:
     model = workspace.edited_model()
+    if not model.router.scoped:
+        return "the experts act on every prompt: nothing is routed"
     moments = governing_moments(model.facts.values(), utc_now())
     served = [model.facts[seq] for seq in moments]
     routes = model.route_each([fact.fact.prompt for fact in served], list(moments.values()))

@@ -59,10 +59,10 @@ RECIPES = {
     "grace": Promise({"method": {"layer": 0, "radius": 1e-2, "rate": 1.0}}),
     "melo": Promise({**SMALL, "growth": {"facts_per_expert": 1}, "method": {"layer": 0, "radius": 1e-2}}, exact=True),
     "lora": Promise({"method": {"rate": 0.02}}, scoped=False, learns=2, forgets=False),
-    "rome": Promise({"method": EXACT}, scoped=False, forgets=True),
-    "memit": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, forgets=True),
-    "coachhook": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, forgets=True),
-    "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, forgets=True),
+    "rome": Promise({"method": EXACT}, scoped=False, learns=3, forgets=True),
+    "memit": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, learns=3, forgets=True),
+    "coachhook": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, learns=3, forgets=True),
+    "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, learns=3, forgets=True),
 }
 
 
