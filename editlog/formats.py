@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from editlog.draft import Draft, draft
 from editlog.fact import MAX_WORDINGS, Fact
-from editlog.lines import BadRecordError, Code, JsonRecords, Reject
+from editlog.lines import BadRecordError, Code, Reject
+from editlog.readers import Records, RowRecords, open_records
 
 NQ_PREFIX = "nq question:"
 
@@ -40,7 +41,7 @@ class Format(NamedTuple):
 class FactReader:
     """The facts of one input, once over: a `Fact` for each good record, a `Reject` for each other."""
 
-    def __init__(self, records: JsonRecords, defaults: Mapping[str, str]) -> None:
+    def __init__(self, records: Records, defaults: Mapping[str, str]) -> None:
         self._records = records
         self._defaults = defaults
 
@@ -75,19 +76,19 @@ class FactReader:
 
 
 def read_facts(
-    source: str | Path | BinaryIO,
+    source: str | Path | BinaryIO | RowRecords,
     *,
     limit: int | None = None,
     default_source: str | None = None,
     default_author: str | None = None,
 ) -> FactReader:
-    """Read facts from a path, `-` (standard input) or an open binary stream, in any of `FORMATS`.
+    """Read facts from a path (see `open_records`), `-` or an open binary stream, in any of `FORMATS`.
 
     `limit` takes the first so many records, good or bad; the defaults go to facts that name no source or
-    author. Raises what `JsonRecords` raises: UsageError and LifelongError, never anything for a bad record.
+    author. Raises what `open_records` raises: UsageError and LifelongError, never anything for a bad record.
     """
     defaults = {"source": default_source, "author": default_author}
-    return FactReader(JsonRecords(source, limit=limit), {name: text for name, text in defaults.items() if text})
+    return FactReader(open_records(source, limit=limit), {name: text for name, text in defaults.items() if text})
 
 
 def to_fact(record: Json, defaults: Mapping[str, str] | None = None) -> Fact:
@@ -217,6 +218,21 @@ def _halluedit(record: Json) -> dict[str, Any]:
     }
 
 
+def _halluedit_csv(record: Json) -> dict[str, Any]:
+    """HalluEditBench as its authors publish it: a CSV with a column for each kind of question."""
+    return {
+        "prompt": _text(record, "question"),
+        "target": _text(record, "object"),
+        "subject": record.get("subject"),
+        "relation": record.get("relation"),
+        "probes": {
+            "generality": _probes(record, {"paraphrased_question": None}),
+            "locality": _probes(record, {"locality_question": None}),
+            "portability": _probes(record, {f"question_{hops}hop": f"answer_{hops}hop" for hops in range(2, 7)}),
+        },
+    }
+
+
 def _rome(record: Json) -> dict[str, Any]:
     """ROME's CounterFact: the neighbours share the edit's relation and its true object."""
     rewrite = record["requested_rewrite"]
@@ -247,6 +263,7 @@ FORMATS = (
     Format("easyedit", frozenset({"prompt", "target_new"}), _easyedit),
     Format("knowedit-wikibio", frozenset({"text", "labels"}), _wikibio),
     Format("halluedit", frozenset({"prompt", "target", "rephrase", "locality"}), _halluedit),
+    Format("halluedit-csv", frozenset({"question", "object", "paraphrased_question"}), _halluedit_csv),
     Format("lifelong", frozenset({"prompt", "target"}), _own),
 )
 

@@ -1,7 +1,7 @@
 """Bytes to JSON records: JSON lines or one JSON array, each record held to limits before anything sees it.
 
-The first non-blank byte decides: `[` opens one JSON array of records, anything else is JSON lines. A path
-that ends in `.gz` is decompressed, `-` is standard input. A record must be
+The first non-blank byte decides: `[` opens one JSON array of records, anything else is JSON lines. A path that
+ends in `.gz`, `.bz2`, `.xz` or `.zst` is decompressed, `-` is standard input. A record must be
 
 * at most 64 KiB of valid UTF-8 (a byte order mark at the start is tolerated), nested at most 16 deep,
 * one JSON object, with no key twice and no NaN, infinity or number that overflows to one,
@@ -13,7 +13,6 @@ flat memory whatever their number and length; an array is held in memory whole, 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -21,7 +20,6 @@ import math
 import re
 import sys
 import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
 from editlog.canonical import tag
+from editlog.compressed import FAILURES, unpacked
 from editlog.errors import LifelongError, UsageError
 
 MAX_RECORD = 64 * 1024
@@ -86,7 +85,7 @@ class Record(NamedTuple):
 
     def reject(self, error: BadRecordError) -> Reject:
         """The reject for a record that is good JSON, but not a fact."""
-        return _reject(self.line, self.raw, error)
+        return reject_of(self.line, self.raw, error)
 
 
 class Reject(NamedTuple):
@@ -121,26 +120,25 @@ class JsonRecords:
         self.converted = 0
         self._limit = limit
         self._closing = ExitStack()
-        self._input = _Hashing(self._open(source))
+        self._input = HashingStream(self._open(source))
         self._from_path = isinstance(source, str | Path) and str(source) != STANDARD_INPUT
         self._name = str(source) if self._from_path else "the input"
-        self._gzip = self._from_path and self._name.endswith(".gz")
 
     @property
     def sha256(self) -> str | None:
         """Tagged hash of the input as it lies there (gzip: compressed); None until it was read to its end."""
-        return tag(self._input.digest.digest()) if self._input.at_end else None
+        return self._input.sha256
 
     def __iter__(self) -> Iterator[Record | Reject]:
         buffered = io.BufferedReader(self._input, _BLOCK)
-        stream: io.BufferedIOBase = gzip.GzipFile(fileobj=buffered) if self._gzip else buffered
+        stream = unpacked(buffered, self._name) if self._from_path else buffered
         with self._closing:
             try:
                 yield from self._records(stream)
                 if self._from_path:
                     while buffered.read(_BLOCK):
                         """Behind the limit: hashed, so that the hash names the whole file."""
-            except (OSError, EOFError, zlib.error) as error:
+            except FAILURES as error:
                 raise LifelongError(f"cannot read {self._name} to its end: {error}") from error
 
     def _open(self, source: str | Path | BinaryIO) -> io.BufferedIOBase:
@@ -148,11 +146,7 @@ class JsonRecords:
             return cast("io.BufferedIOBase", source)
         if str(source) == STANDARD_INPUT:
             return cast("io.BufferedIOBase", sys.stdin.buffer)
-        try:
-            return self._closing.enter_context(Path(source).open("rb"))
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise UsageError(f"cannot open {source}: {reason}") from error
+        return self._closing.enter_context(open_path(source))
 
     def _records(self, stream: io.BufferedIOBase) -> Iterator[Record | Reject]:
         for item in islice(self._raw_records(stream), self._limit):
@@ -163,7 +157,7 @@ class JsonRecords:
             try:
                 value, converted = parse(raw)
             except BadRecordError as error:
-                yield _reject(line, raw, error)
+                yield reject_of(line, raw, error)
             else:
                 self.converted += converted
                 yield Record(line, raw, value)
@@ -185,7 +179,16 @@ class JsonRecords:
         return _elements(array)
 
 
-class _Hashing(io.RawIOBase):
+def open_path(path: str | Path) -> io.BufferedReader:
+    """Open a file to read its bytes; raises UsageError with the reason where it cannot be."""
+    try:
+        return Path(path).open("rb")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"cannot open {path}: {reason}") from error
+
+
+class HashingStream(io.RawIOBase):
     """A stream that hashes what is read through it."""
 
     def __init__(self, inner: io.BufferedIOBase) -> None:
@@ -193,10 +196,17 @@ class _Hashing(io.RawIOBase):
         self.at_end = False
         self._inner = inner
 
+    @property
+    def sha256(self) -> str | None:
+        """Tagged hash of all that was read; None until the end was reached."""
+        return tag(self.digest.digest()) if self.at_end else None
+
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read at most as much as `buffer` holds; 0 at the end."""
         block = self._inner.read1(len(buffer))
         self.digest.update(block)
         self.at_end = not block
@@ -251,11 +261,11 @@ def _elements(array: bytes) -> Iterator[tuple[int, bytes] | Reject]:
         yield number, last
     elif number:
         number += 1
-        yield _reject(number, b"", BadRecordError(Code.NOT_JSON, "nothing stands behind the array's last comma"))
+        yield reject_of(number, b"", BadRecordError(Code.NOT_JSON, "nothing stands behind the array's last comma"))
     if end is None:
-        yield _reject(number + 1, b"", BadRecordError(Code.NOT_JSON, "the array is not closed: the input was cut"))
+        yield reject_of(number + 1, b"", BadRecordError(Code.NOT_JSON, "the array is not closed: the input was cut"))
     elif rest := array[end + 1 :].strip():
-        yield _reject(number + 1, rest, BadRecordError(Code.NOT_JSON, "something stands behind the array's end"))
+        yield reject_of(number + 1, rest, BadRecordError(Code.NOT_JSON, "something stands behind the array's end"))
 
 
 def parse(raw: bytes) -> tuple[dict[str, Any], bool]:
@@ -368,7 +378,8 @@ def _to_nfc(value: Any) -> Any:
     return value
 
 
-def _reject(line: int, raw: bytes, error: BadRecordError) -> Reject:
+def reject_of(line: int, raw: bytes, error: BadRecordError) -> Reject:
+    """The reject of the record at `line` with these bytes."""
     return Reject(line, error.code, error.reason, tag(hashlib.sha256(raw).digest()), _excerpt(raw))
 
 

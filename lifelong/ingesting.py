@@ -14,6 +14,7 @@ from editlog.events import moment
 from editlog.formats import read_facts
 from editlog.lines import Reject
 from editlog.store import EditLog, utc_now
+from lifelong.hub import opened
 from lifelong.layout import Layout
 from lifelong.results import Receipt
 
@@ -76,7 +77,7 @@ def ingest(
     """Read, validate and append; see `Workspace.ingest`."""
     if spool and signer:
         raise UsageError("a signed ingest cannot be spooled: it is signed when it is written; leave out one of the two")
-    reader = read_facts(source, limit=limit, default_source=source_name, default_author=author)
+    reader = read_facts(opened(source, limit=limit), limit=limit, default_source=source_name, default_author=author)
     rejects = _Rejects(layout)
     try:
         with log.prepare(rejects.sorted_out(reader.drafts())) as prepared:

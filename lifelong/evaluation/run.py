@@ -14,6 +14,7 @@ from editlog.lines import Reject
 from lifelong.evaluation.harness import evaluate
 from lifelong.evaluation.metrics import Metrics
 from lifelong.evaluation.reference import PlainBase, Reference
+from lifelong.hub import opened
 
 if TYPE_CHECKING:
     from lifelong.model import EditedModel
@@ -38,7 +39,7 @@ def evaluate_file(
     another process). Raises UsageError where the file cannot be opened,
     LifelongError where no record of it can be read.
     """
-    items = list(read_facts(path, limit=limit))
+    items = list(read_facts(opened(path, limit=limit), limit=limit))
     facts = [item for item in items if isinstance(item, Fact)]
     rejects = [item for item in items if isinstance(item, Reject)]
     if rejects and not facts:
