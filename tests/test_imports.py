@@ -43,13 +43,8 @@ def names(paths: list[Path]) -> list[str]:
 
 
 LAYERS = (
-<<<<<<< HEAD
-    {"base", "config", "files", "formatting", "hooks", "layout", "results", "scheduling", "sites"},
-    {"anchors", "editors", "executors", "experts", "serving", "snapshot"},
-=======
     {"base", "config", "files", "formatting", "hub", "hooks", "layout", "results", "scheduling", "sites"},
-    {"anchors", "editors", "experts", "serving", "snapshot"},
->>>>>>> 86ffd45 (Read CSV, Parquet, folders, compressed files and data sets as the same facts, in flat memory)
+    {"anchors", "editors", "executors", "experts", "serving", "snapshot"},
     {"model"},
     {
         "accumulating",
