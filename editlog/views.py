@@ -59,11 +59,11 @@ _TEMPLATES: Mapping[str, str] = {
         SELECT (body->>'fact')::BIGINT AS fact, max(seq) AS seq FROM events WHERE kind = 'fact.approved' GROUP BY 1""",
     # What was held waits again once it is approved.
     "_latest": """
-        SELECT fact, o.kind AS kind, o.job AS job, o.expert AS expert, o.why AS why FROM (SELECT fact, max(seq) AS at,
+        SELECT fact, o.kind AS kind, o.job AS job, o.expert AS expert, o.why AS why FROM (SELECT fact, max(seq) AS last,
                 max_by({'kind': kind, 'job': job, 'expert': expert, 'why': why}, seq) AS o
             FROM _outcomes GROUP BY fact) LEFT JOIN _approved AS a USING (fact)
         WHERE (o.expert IS NULL OR o.expert NOT IN (SELECT expert FROM _down))
-            AND NOT (o.kind = 'facts.held' AND coalesce(a.seq > at, false))""",
+            AND NOT (o.kind = 'facts.held' AND coalesce(a.seq > last, false))""",
     "facts": """
         SELECT 'f' || p.seq AS fact, p.seq, p.prompt, p.target, p.subject, p.relation, p.source, p.author, p.id,
             p.valid_from, p.valid_to, p.holds, p.recorded_at, p.actor, p.reason, p.batch,
