@@ -91,7 +91,7 @@ class Config(BaseModel):
             f"device = {json.dumps(self.device)}\n"
             f"dtype = {json.dumps(self.dtype)}\n"
             f"threads = {self.threads}  # 0: as many as torch takes\n"
-            f"recipe = {json.dumps(self.recipe)}\n"
+            f"recipe = {json.dumps(self.recipe)}\n" + (f"corpus = {json.dumps(self.corpus)}\n" if self.corpus else "")
         )
 
 

@@ -57,20 +57,23 @@ def init(
     *,
     model: str = "embedded",
     recipe: str = "default",
+    corpus: Path | None = None,
     actor: str | None = None,
     dry_run: bool = False,
 ) -> Workspace:
     """Make a workspace: configuration, log, the base's fingerprint as an event, and an empty snapshot.
 
-    Raises UsageError where there already is one, or where model or recipe cannot be had.
+    `corpus` is text, a line each, of which a recipe learns what it must know of the base (None: what the base writes).
+    Raises UsageError where there already is a workspace, or where model, recipe or corpus cannot be had.
     """
     layout = Layout(resolve_home(home))
     if layout.config.exists():
         raise UsageError(f"there already is a workspace at {layout.home}; choose another place with --home")
-    config = Config(model=model, recipe=recipe)
+    config = Config(model=model, recipe=recipe, corpus=str(corpus.absolute()) if corpus else None)
     read_recipe(recipe, layout)
     workspace = Workspace(layout, config)
     base = workspace.load_base()
+    workspace.corpus.digest()
     if dry_run:
         return workspace
     from editlog.events import Entry
@@ -195,12 +198,12 @@ class Workspace(Looking, Operating):
         `spool` keeps them, durably, for the next writer to take in where the log is held for too long.
         `sign` is the file of a key that signs each of them; a signature holds `sign_days` (30) until it is applied.
         """
-        from lifelong.ingesting import ingest
+        from lifelong.ingesting import ingest, log_for
         from lifelong.trust import signer_of
 
         return ingest(
             self.layout,
-            self.log,
+            log_for(lambda: self.log, self.layout, spool=spool),
             source,
             limit=limit,
             source_name=source_name,

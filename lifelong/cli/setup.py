@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--model", default="embedded", show_default=True, help="`embedded`, a folder, or a hub id.")
 @click.option("--recipe", default="default", show_default=True, help="A name from `lifelong recipes list`.")
+@click.option(
+    "--corpus",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Text, a line each, of which a recipe learns what it must know of the base; else the base writes it.",
+)
 @actor_option
 @dry_run_option
 @reads
-def init(*, model: str, recipe: str, actor: str | None, dry_run: bool, as_json: bool, home: Path | None) -> None:
+def init(
+    *, model: str, recipe: str, corpus: Path | None, actor: str | None, dry_run: bool, as_json: bool, home: Path | None
+) -> None:
     """Make a workspace.
 
     The first events of its log name the workspace and the base model, by fingerprint.
@@ -36,7 +43,7 @@ def init(*, model: str, recipe: str, actor: str | None, dry_run: bool, as_json: 
     from lifelong.layout import resolve_home
 
     place = resolve_home(home)
-    lifelong.init(place, model=model, recipe=recipe, actor=actor, dry_run=dry_run)
+    lifelong.init(place, model=model, recipe=recipe, corpus=corpus, actor=actor, dry_run=dry_run)
     data = {"home": str(place), "model": model, "recipe": recipe, "dry_run": dry_run}
     emit(data, as_json, f"{'Would make' if dry_run else 'Made'} {place} (model {model}, recipe {recipe}).")
 
