@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,6 +57,16 @@ class _Rejects:
         if self._file is not None:
             self._file.close()
             self._temporary.unlink(missing_ok=True)
+
+
+def log_for(open_log: Callable[[], EditLog], layout: Layout, *, spool: bool) -> EditLog:
+    """The log to ingest into; where it is held for too long and `spool` is set, one that tries no second time."""
+    try:
+        return open_log()
+    except Busy:
+        if not spool:
+            raise
+        return EditLog(layout.log, timeout=0)
 
 
 def ingest(

@@ -36,6 +36,16 @@ def test_what_is_spooled_is_acknowledged_shown_and_taken_in(copy: Cli) -> None:
     assert event["body"]["spool"] == partly.json["spooled"]
 
 
+def test_a_log_that_cannot_even_be_opened_is_spooled_for(copy: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = property(lambda workspace: EditLog.open(workspace.layout.log, timeout=0.1))
+    monkeypatch.setattr(Workspace, "log", opened)
+    with locked(Layout(copy.home).log, shared=False, timeout=1):
+        done = copy("ingest", "-", "--spool", "--json", stdin=MARS)
+    assert (done.code, bool(done.json["spooled"])) == (0, True)
+    assert copy("ingest", "-", stdin=VENUS).code == 0
+    assert [row["prompt"] for row in copy("fact", "history", "--prompt", "The sky over Mars is", "--json").json]
+
+
 def test_without_spool_a_held_log_is_75(copy: Cli) -> None:
     with locked(Layout(copy.home).log, shared=False, timeout=1):
         assert copy("ingest", "-", stdin=MARS).code == 75

@@ -48,7 +48,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write(directory: Path, acknowledged: Synchronized[int], done: Event, seconds: float) -> None:
     """Ingest batches of a fact to a hundred, and retract a fact of each, for some time; some batches at the least."""
-    random, log, number = Random(0), EditLog(directory, replica=directory / "replica"), count()
+    log = EditLog(directory, timeout=PATIENCE, replica=directory / "replica")
+    random, number = Random(0), count()
     until, batches = time.monotonic() + seconds, 0
     try:
         while time.monotonic() < until or batches < BATCHES:
