@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from policies.growth import GrowthPolicy
+from policies.merging import Merging
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Role = Literal["mlp.down", "mlp.up", "attn.out"]
 
@@ -28,9 +31,11 @@ class Grouping(_Section):
 
 
 class Growth(_Section):
-    """How many facts share an expert."""
+    """Which facts share an expert, and how many at most; `pool`: the places of a fixed pool (policies/growth.py)."""
 
+    policy: GrowthPolicy = "mini_batch"
     facts_per_expert: Annotated[int, Field(ge=1, le=1024)] = 1
+    pool: Annotated[int, Field(ge=1, le=16384)] = 64
 
 
 class Experts(_Section):
@@ -103,6 +108,7 @@ class Recipe(_Section):
     experts: Experts = Experts()
     training: Training = Training()
     audit: Audit = Audit()
+    merging: Merging = Merging()
     routing: Routing = Routing()
     locality_budget: Budget = Budget()
     method: dict[str, Any] = {}
