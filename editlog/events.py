@@ -236,20 +236,6 @@ class StateKept(_Closed):
     state: PackName | None
 
 
-class Merged(_Open):
-    """An expert, and those whose facts it carries from here on."""
-
-    expert: Hash
-    parents: Annotated[list[Hash], Field(alias="from", min_length=1)]
-
-
-class ExpertsMerged(_Open):
-    """Experts that were made of others; the facts.applied and experts.retired events behind it say who carries what."""
-
-    merged: list[Merged]
-    method: Words
-
-
 class PackRewritten(_Closed):
     """A pack written anew without some experts, or none left: the others lie in `into`, by the same hashes."""
 
@@ -308,7 +294,6 @@ KINDS: dict[str, type[BaseModel]] = {
     "experts.retired": Experts,
     "experts.merged": ExpertsMerged,
     "state.kept": StateKept,
-    "experts.merged": ExpertsMerged,
     "pack.rewritten": PackRewritten,
     "log.recovered": LogRecovered,
     "retention.applied": RetentionApplied,
