@@ -62,6 +62,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "gc": "gc:gc",
         "keys": "trust:keys",
         "export": "export:export",
+        "completion": "completion:completion",
     },
 }
 

@@ -9,7 +9,7 @@ import click
 
 from editlog.errors import PartlyDone
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, log_format, reads, signs, workspace
+from lifelong.cli.shell import changes, emit, log_format, reads, signs, source_argument, workspace
 
 if TYPE_CHECKING:
     from lifelong.report import JobReport
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@source_argument
 @click.option("--limit", type=click.IntRange(min=0), help="Take only the first N records.")
 @click.option("--source", "source_name", help="Name the source, for records that do not name theirs.")
 @click.option("--author", help="Name the author, for records that do not name theirs.")
@@ -43,7 +43,8 @@ def ingest(
 ) -> None:
     """Append the facts of a file to the log.
 
-    SOURCE is JSON lines or a JSON array, or `-` for standard input.
+    SOURCE is a file of JSON lines, a JSON array, CSV, TSV or Parquet (also .gz, .bz2, .xz, .zst), a folder of these,
+    `-` for JSON on standard input, or `datasets:NAME[:SPLIT[:CONFIG]]`.
     Reads lifelong's own records and those of CounterFact, zsRE, KnowEdit, WikiBigEdit, HalluEditBench and
     ROME. What cannot be read goes to a rejects file, with its line and the reason; the good lines go in, and
     the exit code is 3. With --spool, a log that is held is no failure: the facts are kept, durably, in its

@@ -34,6 +34,16 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be
 actor_option = click.option("--actor", help="Who does this, for the log [default: the OS user].")
 reason_option = click.option("--reason", help="Why this is done, for the log.")
 
+
+def _source(_ctx: click.Context, _param: click.Parameter, source: str) -> str:
+    if source != "-" and not source.startswith("datasets:") and not Path(source).exists():
+        raise click.BadParameter(f"there is no file or folder {source!r}.")
+    return source
+
+
+source_argument = click.argument("source", callback=_source)
+"""Where records are read from: a file, a folder, `-`, or `datasets:NAME`."""
+
 sign_option = click.option(
     "--sign",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
