@@ -112,7 +112,7 @@ def forget(
     if editor is None or not editor.accumulates or not held:
         return []
     edit = editor.forget(base(), frozenset(held), state)
-    packs = {}
+    packs: dict[str, str] = {}
     for part in alike(edit.experts):
         name = write_pack(layout.experts, part)
         packs.update((expert.hash, name) for expert in part)

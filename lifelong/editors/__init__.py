@@ -153,10 +153,10 @@ def editor_of(recipe: Recipe, corpus: Corpus | None = None) -> Editor:
     """
     path = f"{__name__}.{recipe.editor}"
     module = importlib.import_module(path) if _NAME.fullmatch(recipe.editor) and find_spec(path) else None
-    if not hasattr(module, "EDITOR"):
+    kind: type[Editor] | None = getattr(module, "EDITOR", None)
+    if kind is None:
         raise UsageError(f"the recipe {recipe.name} names the editor {recipe.editor!r}, which there is not")
-    editor: Editor = module.EDITOR(recipe, corpus)
-    return editor
+    return kind(recipe, corpus)
 
 
 def as_groups(lessons: Sequence[Lesson]) -> tuple[tuple[Lesson, ...], ...]:

@@ -170,7 +170,7 @@ class ClosedFormEditor(Editor):
         covariance = covariances(base, self.corpus, list(added.keys))
         deltas = {site: delta.clone() for site, delta in before.deltas.items()}
         past = {site: keys.double() for site, keys in before.keys.items()}
-        for batch in added.batches.unique(sorted=True).tolist():
+        for batch in sorted(set(added.batches.tolist())):
             rows = (added.batches == batch).nonzero().squeeze(1)
             keys = {site: keys[rows].double() for site, keys in added.keys.items()}
             # What is still missing: the residual without what all sites write at these keys by now.

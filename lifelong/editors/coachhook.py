@@ -52,11 +52,13 @@ class CoachHookEditor(MemitEditor):
 
     def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
         """Least squares against what `ordinary` says."""
-        return torch.linalg.solve(covariance + keys.T @ keys, keys.T @ residuals).T
+        change: Tensor = torch.linalg.solve(covariance + keys.T @ keys, keys.T @ residuals)
+        return change.T
 
     def ordinary(self, covariance: Tensor, past: Tensor) -> Tensor:
         """Ordinary text by the weight `preserve`, and every earlier key."""
-        return self.dials.preserve * covariance + past.T @ past
+        kept: Tensor = self.dials.preserve * covariance
+        return kept + past.T @ past
 
     def kept(self, base: Base, ledger: Ledger, expert: Expert) -> State:
         """The ledger, and for each site what the token gate compares with: mean, deviation, bound; float32 [3]."""

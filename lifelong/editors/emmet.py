@@ -34,7 +34,8 @@ class EmmetEditor(ClosedFormEditor):
         spread = torch.linalg.solve(covariance, keys.T)
         gram = keys @ spread
         ridge = self.dials.ridge * gram.diagonal().mean() * torch.eye(len(keys), dtype=keys.dtype)
-        return residuals.T @ torch.linalg.solve(gram + ridge, spread.T)
+        by_fact: Tensor = torch.linalg.solve(gram + ridge, spread.T)
+        return residuals.T @ by_fact
 
 
 EDITOR = EmmetEditor

@@ -36,8 +36,10 @@ class MemitEditor(ClosedFormEditor):
         if len(keys) < keys.shape[1]:
             spread = torch.linalg.solve(kept, keys.T)
             gram = torch.eye(len(keys), dtype=keys.dtype) + keys @ spread
-            return residuals.T @ torch.linalg.solve(gram, spread.T)
-        return torch.linalg.solve(kept + keys.T @ keys, keys.T @ residuals).T
+            by_fact: Tensor = torch.linalg.solve(gram, spread.T)
+            return residuals.T @ by_fact
+        change: Tensor = torch.linalg.solve(kept + keys.T @ keys, keys.T @ residuals)
+        return change.T
 
 
 EDITOR = MemitEditor

@@ -29,7 +29,7 @@ class RomeEditor(ClosedFormEditor):
 
     def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
         """The rank-one update of the only key."""
-        direction = torch.linalg.solve(covariance, keys[0])
+        direction: Tensor = torch.linalg.solve(covariance, keys[0])
         return torch.outer(residuals[0], direction) / (keys[0] @ direction)
 
 

@@ -166,7 +166,8 @@ class Bank:
                     y = OPERATORS[kind].apply(x, y, stack=stack, routed=routed, site=site, gate=gate)
             return y.view_as(output)
 
-        return self._base.model.get_submodule(site).register_forward_hook(edit)
+        module: nn.Module = self._base.model.get_submodule(site)
+        return module.register_forward_hook(edit)
 
     def _row_slots(self, routes: Sequence[Route]) -> dict[str, RowSlots]:
         """The routed rows of each kind that acts in the model, by slots of that kind's stack."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Expert:
         """Tagged SHA-256 over the meta data and the bytes of every tensor in the order of site names."""
         sites = sorted(self.tensors)
         parts = {site: list(self.tensors[site].parts.values()) for site in sites}
-        meta = {
+        meta: dict[str, Any] = {
             "kind": self.kind,
             "facts": sorted(self.facts),
             "recipe": self.recipe,

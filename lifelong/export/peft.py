@@ -15,6 +15,7 @@ from safetensors.torch import save
 from editlog.errors import UsageError
 from lifelong.base import EMBEDDED, EMBEDDED_PATH, Base
 from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import LowRank
 from lifelong.experts.pack import read_pack
 from lifelong.files import write_atomically
 from lifelong.layout import Layout
@@ -49,8 +50,11 @@ def write_adapter(base: Base, expert: Expert, target: Path) -> None:
     """Write one expert as `adapter_config.json` and `adapter_model.safetensors`."""
     from peft import LoraConfig
 
-    rank = next(iter(expert.tensors.values())).rank
-    sites = sorted(expert.tensors)
+    stored = {site: delta for site, delta in expert.tensors.items() if isinstance(delta, LowRank)}
+    if len(stored) < len(expert.tensors):
+        raise UsageError(f"PEFT knows no adapter for an expert of kind {expert.kind}; only low-rank ones are exported")
+    rank = next(iter(stored.values())).rank
+    sites = sorted(stored)
     transposed = type(base.model.get_submodule(sites[0])).__name__ == "Conv1D"
     config = LoraConfig(
         r=rank,
@@ -62,8 +66,8 @@ def write_adapter(base: Base, expert: Expert, target: Path) -> None:
         base_model_name_or_path=str(EMBEDDED_PATH) if base.name == EMBEDDED else base.name,
     )
     tensors = {}
-    for site, stored in expert.tensors.items():
-        factors = stored.floats()
+    for site, delta in stored.items():
+        factors = delta.floats()
         tensors[f"base_model.model.{site}.lora_A.weight"] = factors.a.to(torch.float32).contiguous()
         tensors[f"base_model.model.{site}.lora_B.weight"] = factors.b.to(torch.float32).contiguous()
     config.save_pretrained(str(target))

@@ -23,7 +23,7 @@ def stack_dense(parts: Sequence[Dense], *, dtype: torch.dtype, device: torch.dev
 
 def change_dense(x: Tensor, y: Tensor, stack: Dense, routed: RowSlots) -> Tensor:
     """What each entry adds: x [entries, length, in] -> [entries, length, out]; y, the site's output, is not read."""
-    slots = routed.slots.unique().tolist()
+    slots = sorted(set(routed.slots.tolist()))
     if len(slots) == 1:
         return linear(x, stack.w[slots[0]])
     change = torch.empty_like(y)
