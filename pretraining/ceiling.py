@@ -20,37 +20,20 @@ from typing import Any
 
 import click
 
-from lifelong.base import EMBEDDED, Base, batches_by_length
+from lifelong.base import EMBEDDED, Base
 from lifelong.config import read_recipe
-from lifelong.editors import Edit, Lesson, Wave, as_groups, editor_of
+from lifelong.editors import Lesson
+from lifelong.evaluation.ceiling import ALONE, WAVE, Question, fit_alone, own_answers
 from lifelong.evaluation.metrics import is_exact
-from lifelong.experts.bank import Bank, Route
-from lifelong.experts.pack import decode_pack, encode_pack
 from policies.recipe import Recipe
 from pretraining.encoder.streams import STREAMS, Record, half, load
 
-ALONE: dict[str, Any] = {"growth": {"facts_per_expert": 1}, "training": {"contexts": 0, "near_misses": 0}}
-WAVE, ROWS, SEED, LONGEST_ANSWER = 256, 64, 0, 32
+SEED = 0
 
 
 def lessons_of(records: Sequence[Record]) -> list[Lesson]:
     """Each record's prompt and new target; its probes are not read here."""
     return [Lesson(str(i), each.prompt, each.answers[0], each.subject) for i, each in enumerate(records)]
-
-
-def answers(base: Base, edit: Edit, lessons: Sequence[Lesson], prompts: Sequence[str]) -> list[str]:
-    """The i-th prompt's answer under the i-th lesson's own expert."""
-    bank = Bank(base, [decode_pack(*encode_pack(edit.experts))])
-    routes = [
-        Route(i, (bank.slot_of[edit.outcomes[lesson.digest].expert],), (1.0,)) for i, lesson in enumerate(lessons)
-    ]
-    found = [""] * len(prompts)
-    for index in batches_by_length([len(base.prompt_ids(prompt)) for prompt in prompts], ROWS):
-        with bank.serving([routes[i] for i in index]):
-            texts = base.generate([prompts[i] for i in index], max_new_tokens=LONGEST_ANSWER)
-        for i, text in zip(index, texts, strict=True):
-            found[i] = text
-    return found
 
 
 def measure(base: Base, recipe: Recipe, records: Sequence[Record]) -> dict[str, float]:
@@ -59,19 +42,15 @@ def measure(base: Base, recipe: Recipe, records: Sequence[Record]) -> dict[str, 
     for start in range(0, len(lessons), WAVE):
         part = lessons[start : start + WAVE]
         began = time.process_time()
-        edit = editor_of(recipe).fit(base, Wave(as_groups(part)), seed=SEED, steps=recipe.training.retry_steps)
+        edit = fit_alone(base, recipe, part, seed=SEED)
         seconds += time.process_time() - began
         steps += sum(outcome.steps for outcome in edit.outcomes.values())
         size = sum(t.a.nbytes + t.b.nbytes for t in edit.experts[0].tensors.values())
+        told = own_answers(base, edit, part, [Question(i, lesson.prompt) for i, lesson in enumerate(part)])
         rephrases = [record.rephrases[0] for record in records[start : start + WAVE]]
-        for lesson, told, asked in zip(
-            part,
-            answers(base, edit, part, [lesson.prompt for lesson in part]),
-            answers(base, edit, part, rephrases),
-            strict=True,
-        ):
-            own += is_exact(told, lesson.target)
-            other += is_exact(asked, lesson.target)
+        asked = own_answers(base, edit, part, [Question(i, rephrase) for i, rephrase in enumerate(rephrases)])
+        own += sum(is_exact(text, lesson.target) for text, lesson in zip(told, part, strict=True))
+        other += sum(is_exact(text, lesson.target) for text, lesson in zip(asked, part, strict=True))
     count = len(lessons)
     return {
         "facts": count,

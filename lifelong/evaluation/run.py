@@ -7,14 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from editlog.errors import LifelongError
-from editlog.fact import Fact
-from editlog.formats import read_facts
-from editlog.lines import Reject
 from lifelong.evaluation.harness import evaluate
 from lifelong.evaluation.metrics import Metrics
 from lifelong.evaluation.reference import PlainBase, Reference
-from lifelong.hub import opened
+from lifelong.evaluation.stream import read_stream
 
 if TYPE_CHECKING:
     from lifelong.model import EditedModel
@@ -36,18 +32,12 @@ def evaluate_file(
     """Score the first `limit` records of a file (None: all); those that cannot be read are only counted.
 
     `experts` are those in use, for the bytes an edit; `reference` is the untouched base (None: plain transformers in
-    another process). Raises UsageError where the file cannot be opened,
-    LifelongError where no record of it can be read.
+    another process). Raises what `read_stream` raises.
     """
-    items = list(read_facts(opened(path, limit=limit), limit=limit))
-    facts = [item for item in items if isinstance(item, Fact)]
-    rejects = [item for item in items if isinstance(item, Reject)]
-    if rejects and not facts:
-        first = rejects[0]
-        raise LifelongError(f"no record of {path} can be read; line {first.line}: {first.reason}")
+    stream = read_stream(path, edits=limit, half="all")
     metrics = evaluate(
         edited,
-        facts,
+        stream.facts,
         others=[served.fact for served in edited.facts.values() if served.expert],
         reference=reference or PlainBase(edited.base),
         recipe=recipe,
@@ -55,7 +45,7 @@ def evaluate_file(
         bytes_per_edit=bytes_an_edit(experts),
         progress=progress,
     )
-    return replace(metrics, counts={**metrics.counts, "rejected": len(rejects)})
+    return replace(metrics, counts={**metrics.counts, "rejected": stream.rejected})
 
 
 def bytes_an_edit(experts: Sequence[ExpertRow]) -> float | None:

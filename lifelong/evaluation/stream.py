@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from editlog.errors import LifelongError, UsageError
+from editlog.errors import LifelongError
 from editlog.fact import Fact
 from editlog.formats import read_facts
 from editlog.lines import Reject
+from lifelong.hub import opened
 
 Half = Literal["test", "tuning", "all"]
 
@@ -23,7 +24,7 @@ Half = Literal["test", "tuning", "all"]
 class Stream:
     """The first records of a file: the good ones in order, and how many could not be read."""
 
-    path: Path
+    name: str
     facts: tuple[Fact, ...]
     rejected: int
     half: Half = "test"
@@ -47,16 +48,13 @@ def half_of(prompt: str) -> Half:
 
 
 def read_stream(path: str | Path, *, edits: int | None = None, half: Half = "test") -> Stream:
-    """The first `edits` records of a file (None: all) in any format that `ingest` reads.
+    """The first `edits` records of a source (None: all), in any format that `ingest` reads.
 
-    Raises UsageError where the file cannot be opened or holds fewer records than asked for, LifelongError where none
-    of them can be read.
+    Raises UsageError where it cannot be opened, LifelongError where none of its records can be read.
     """
-    items = list(read_facts(path, limit=edits))
+    items = list(read_facts(opened(path, limit=edits), limit=edits))
     facts = tuple(item for item in items if isinstance(item, Fact))
     rejects = [item for item in items if isinstance(item, Reject)]
     if rejects and not facts:
         raise LifelongError(f"no record of {path} can be read; line {rejects[0].line}: {rejects[0].reason}")
-    if edits is not None and len(items) < edits:
-        raise UsageError(f"{path} has {len(items)} records, not {edits}; ask for --edits {len(items)}")
-    return Stream(Path(path), facts, len(rejects), half)
+    return Stream(Path(path).name, facts, len(rejects), half)

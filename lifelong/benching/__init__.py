@@ -1,0 +1,1 @@
+"""`lifelong bench`: a recipe over a stream of edits, measured as a sceptical reviewer would (`run.bench`)."""
