@@ -301,8 +301,8 @@ class Workspace(Looking, Operating):
         if base.fingerprint != recorded:
             raise LifelongError(
                 f"the model {self.config.model} is not the base this workspace was made for (its fingerprint is"
-                f" {base.fingerprint[:19]}..., recorded is {recorded[:19]}...); put that model back, or make a new"
-                " workspace for this one"
+                f" {base.fingerprint[:19]}..., recorded is {recorded[:19]}...); put that model back, or carry the"
+                " log over to this one with `lifelong rebase`"
             )
 
     # Taking back
