@@ -47,15 +47,20 @@ def held_back(log: Reader, logged: Sequence[LoggedFact], terms: Terms) -> dict[i
 
 def findings(logged: Sequence[LoggedFact]) -> dict[int, Hold]:
     """What is odd about the facts that wait, by number; nothing is held here."""
-    waiting = [_claim(fact) for fact in logged if _waits(fact)]
-    return screen(waiting, [_claim(fact) for fact in logged if fact.has_outcome]) if waiting else {}
+    waiting = [_claim(fact, live=True) for fact in logged if _waits(fact)]
+    if not waiting:
+        return {}
+    carried = [fact for fact in logged if fact.expert and fact.retracted_by is None]
+    answering = {fact.fact.key: fact.seq for fact in carried}  # the latest of each key: facts come in log order
+    known = [_claim(fact, live=answering.get(fact.fact.key) == fact.seq) for fact in logged if fact.has_outcome]
+    return screen(waiting, known)
 
 
 def _waits(fact: LoggedFact) -> bool:
     return fact.retracted_by is None and not fact.has_outcome
 
 
-def _claim(logged: LoggedFact) -> Claim:
+def _claim(logged: LoggedFact, *, live: bool) -> Claim:
     fact = logged.fact
     return Claim(
         seq=logged.seq,
@@ -68,7 +73,7 @@ def _claim(logged: LoggedFact) -> Claim:
         valid_from=fact.valid_from,
         valid_to=fact.valid_to,
         night=logged.job or (f"batch {logged.batch}" if logged.has_outcome else None),
-        live=logged.status in ("applied", "pending"),
+        live=live,
     )
 
 
