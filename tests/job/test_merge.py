@@ -99,12 +99,14 @@ def test_an_expert_of_a_redacted_fact_is_retired_and_the_others_are_trained_agai
 
 
 def test_the_latest_answers_also_over_a_merged_expert(merged: Workspace, tmp_path: Path) -> None:
-    """Edited again, then back: what is asked is always the fact that was said last."""
-    again = {**CAPITALS[0], "target": "Lindby"}
-    for number, fact in enumerate((again, {**CAPITALS[0], "id": "back"})):
-        merged.ingest(lines(tmp_path / f"{number}.jsonl", [fact]), actor="ada")
+    """Edited again by a file that contradicts itself, then back: the fact that was said last answers, always."""
+    wrong, right = ({**CAPITALS[0], "target": target} for target in ("Dunmere", "Lindby"))
+    back = {**CAPITALS[0], "id": "back"}
+    for number, (said, superseding) in enumerate((([wrong, right], 2), ([back], 1))):
+        receipt = merged.ingest(lines(tmp_path / f"{number}.jsonl", said), actor="ada")
+        assert receipt.superseding == superseding
         merged.run(actor="night")
-        assert answers(merged) == [fact["target"], "Marbeck", "Marbeck", "Marbeck"]
+        assert answers(merged) == [said[-1]["target"], "Marbeck", "Marbeck", "Marbeck"]
 
 
 def test_what_merges_nothing_says_so(merged: Workspace) -> None:
