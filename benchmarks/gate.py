@@ -6,7 +6,7 @@ Each stream is a log of its own; the prompts are the facts, nothing else is show
 the share of rephrases routed to their own fact, or to one that asks the same (`Stream.same`). Mislabelled and
 governed probes are left out by `lifelong.evaluation.probe_rules`, and counted. Four ways to set the threshold:
 
-- `shipped`: the gate as it is built, default budget, by kind of evidence;
+- `shipped`: the gate as it is built, default budget, by kind of prompt;
 - `tuned`: one threshold at that rate of false hits on the tuning half of the stream (records that no encoder
   was trained on); what it then lets through on the test half stands beside it;
 - `read`: at that rate read off the test scores: what the scores could do, not what they promise;

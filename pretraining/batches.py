@@ -184,11 +184,14 @@ class Batches:
 
 
 def _rows_of_documents(documents: list[list[int]], end: int, width: int) -> list[list[int]]:
-    """Pack documents into full rows that each start with a document; what does not fit is dropped."""
+    """Pack documents into full rows, an `end` before each of them; what does not fit is dropped.
+
+    A prompt has none before it: that tells one that asks for a fact from text that merely begins in the same words.
+    """
     rows: list[list[int]] = []
     row: list[int] = []
     for ids in documents:
-        row.extend((*ids, end))
+        row.extend((end, *ids))
         if len(row) >= width:
             rows.append(row[:width])
             row = []

@@ -57,7 +57,7 @@ class Settings:
     longest_context: int = 28
     question_form_share: float = 0.10
     chat_share: float = 0.12
-    irrelevant_note_share: float = 0.40
+    irrelevant_note_share: float = 0.15
     # The first so many facts alone until this step, then all; memorising starts earlier so.
     warm_facts: int = 3_000
     warm_steps: int = 160

@@ -119,10 +119,16 @@ def _parts(batches: Batches, step: int) -> tuple[Batch, Batch, Batch]:
     return batches.facts_at(step), batches.notes_at(step), batches.text_at(step)
 
 
-def test_a_row_of_text_starts_with_a_document(batches: Batches, tokenizer: PreTrainedTokenizerFast) -> None:
-    batch = batches.text_at(0)
-    for ids in batch.ids:
-        assert any(document.startswith(tokenizer.decode(ids[:8])) for document in TEXT)
+def test_running_text_starts_with_end_of_text_and_a_document(
+    batches: Batches, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    for ids in batches.text_at(0).ids:
+        assert ids[0] == tokenizer.eos_token_id
+        assert any(document.startswith(tokenizer.decode(ids[1:8])) for document in TEXT)
+
+
+def test_a_prompt_has_no_end_of_text_before_it(batches: Batches, tokenizer: PreTrainedTokenizerFast) -> None:
+    assert tokenizer.eos_token_id not in [*batches.facts_at(3).ids[:, 0], *batches.notes_at(3).ids[:, 0]]
 
 
 def test_the_rate_warms_up_stays_and_decays() -> None:
