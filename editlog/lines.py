@@ -300,16 +300,28 @@ def parse(raw: bytes) -> tuple[dict[str, Any], bool]:
 
 
 def _plain(text: str) -> dict[str, Any] | None:
-    """The object that a record is, if that is plain: texts only, no escapes, no key twice; else None.
+    """The object that a record is, if that is plain: no escapes, no key twice, no number with a fraction; else None.
 
-    Nearly every line is plain, and to look at the keys as they are decoded would take longer than to decode them. Of
-    a plain object each key has four quotation marks to it, and one that stood twice would leave some over.
+    Nearly every line is plain, and to look at the keys as they are decoded would take longer than to decode them. A
+    plain text has two quotation marks for each of its strings, and a key that stood twice would leave some over.
     """
-    if "\\" in text or "[" in text or not text.startswith("{"):
+    if "\\" in text or not text.startswith("{"):
         return None
     value, end = _PLAIN_DECODER.raw_decode(text)
-    plain = end == len(text) and type(value) is dict and set(map(type, value.values())) <= {str}
-    return value if plain and text.count('"') == 4 * len(value) else None
+    plain = end == len(text) and type(value) is dict and text.count('"') == _quotation_marks(value)
+    return value if plain else None
+
+
+def _quotation_marks(value: Any) -> int:
+    """How many a value has as JSON, without escapes; below zero for numbers, which may not be finite."""
+    kind = type(value)
+    if kind is str:
+        return 2
+    if kind is dict:
+        return 2 * len(value) + sum(map(_quotation_marks, value.values()))
+    if kind is list:
+        return sum(map(_quotation_marks, value))
+    return -MAX_RECORD if kind is float else 0
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
