@@ -76,7 +76,8 @@ def _puts(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) 
 
 def _later(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) -> Iterator[Happening]:
     """What jobs and people did to the facts."""
-    where = f"seq <= $1 AND {of_kinds(*_WORDS, 'experts.retired')} AND {mentions(named, 'experts.retired')}"
+    kinds = of_kinds(*_WORDS, "experts.retired")
+    where = f"seq BETWEEN {min(named)} AND $1 AND {kinds} AND {mentions(named, 'experts.retired')}"
     experts: dict[str, set[int]] = {}
     jobs: dict[str, set[int]] = {}
     for event in read_events(con, where, [as_of]):

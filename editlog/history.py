@@ -152,11 +152,19 @@ def _ledger(con: DuckDBPyConnection, as_of: int, seqs: Collection[int] | None) -
     always = ("ingest.batch", "experts.retired")
     kinds = of_kinds(*always, *OUTCOMES, "fact.retracted", "fact.approved")
     where = f"{kinds} AND {'true' if seqs is None else mentions(seqs, *always)}"
-    ledger = fold(read_events(con, f"seq <= $1 AND {where}", [as_of]))
+    since = _batch_of(con, min(seqs)) if seqs else 0
+    ledger = fold(read_events(con, f"seq BETWEEN {since} AND $1 AND {where}", [as_of]))
     if seqs is not None:
         carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}
         ledger.retired -= _back_again(con, as_of, [expert for expert in carriers & ledger.retired if expert])
     return ledger
+
+
+def _batch_of(con: DuckDBPyConnection, seq: int) -> int:
+    """The seq of the ingest.batch event that a fact came with: no event before it says anything of the fact."""
+    query = "SELECT coalesce(max(seq), 0) FROM events WHERE kind = 'ingest.batch' AND seq < ?"
+    [(batch,)] = con.execute(query, [seq]).fetchall()
+    return int(batch)
 
 
 def _back_again(con: DuckDBPyConnection, as_of: int, experts: Sequence[str]) -> set[str]:
@@ -200,8 +208,10 @@ def mentions(seqs: Collection[int], *always: str) -> str:
     if len(seqs) > _LOOKED_FOR_AT_MOST:
         return "true"
     listed = [f"[{seq}{end}" for seq in seqs for end in ",]"] + [f",{seq}{end}" for seq in seqs for end in ",]"]
-    named = [f'"fact":{seq}{end}' for seq in seqs for end in ",}"]
-    in_lists, by_name = (" OR ".join(f"contains(body, '{text}')" for text in texts) for texts in (listed, named))
+    in_lists = " OR ".join(f"contains(body, '{text}')" for text in listed)
+    # A long body is gone through once: where the number ends is asked of those alone that have its beginning.
+    ends = {seq: " OR ".join(f"contains(body, '\"fact\":{seq}{end}')" for end in ",}") for seq in seqs}
+    by_name = " OR ".join(f"(contains(body, '\"fact\":{seq}') AND ({ends[seq]}))" for seq in seqs)
     kinds = "".join(f" WHEN kind = '{kind}' THEN true" for kind in always)
     return f"CASE{kinds} WHEN kind = 'job.started' THEN {in_lists or 'false'} ELSE {by_name or 'false'} END"
 
