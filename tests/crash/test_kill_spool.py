@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -24,8 +25,6 @@ from lifelong.layout import Layout
 pytestmark = pytest.mark.crash
 
 RACERS, BATCH, DRAINS = 8, 100, 4
-WAIT = 10.0  # seconds for which an ingest waits for the log before it spools
-AFTER = 3.0  # and in which it has come to that wait, and from there to its end
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +41,16 @@ def batch(folder: Path, name: str, size: int = BATCH) -> str:
     path = folder / f"{name}.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"{name} {n} is", "target": "one"}) + "\n" for n in range(size)))
     return str(path)
+
+
+def race(home: Path, names: list[str]) -> list[float]:
+    """Race one `ingest --spool` for each name while the log is held; after how many seconds each had ended well."""
+    with locked(home / "log", shared=False, timeout=10):
+        began = time.monotonic()
+        racers = [kills.start(home, "ingest", batch(home.parent, name), "--spool") for name in names]
+        ended = [(racer.communicate(timeout=kills.PATIENCE), time.monotonic() - began) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0] * len(names)
+    return [seconds for _, seconds in ended]
 
 
 def spooled(home: Path, names: list[str], lives: list[float]) -> set[str]:
@@ -67,10 +76,7 @@ def rows(home: Path) -> Counter[str]:
 def test_racing_ingests_spool_and_all_are_taken_in(made: Path, tmp_path: Path) -> None:
     home = shutil.copytree(made, tmp_path / "home")
     names = [f"racer-{number}" for number in range(RACERS)]
-    with locked(home / "log", shared=False, timeout=10):
-        racers = [kills.start(home, "ingest", batch(tmp_path, name), "--spool") for name in names]
-        codes = [(racer.communicate(timeout=kills.PATIENCE), racer.returncode)[1] for racer in racers]
-    assert codes == [0] * RACERS
+    race(home, names)
     assert inbox.waiting(home / "log").count == RACERS
     assert kills.finish(home, "ingest", batch(tmp_path, "last")) == 0
     assert rows(home) == dict.fromkeys([*names, "last"], BATCH)
@@ -81,7 +87,8 @@ def test_racing_ingests_spool_and_all_are_taken_in(made: Path, tmp_path: Path) -
 def test_spooling_and_draining_killed(made: Path, tmp_path: Path, seed: int) -> None:
     home, random = shutil.copytree(made, tmp_path / "home"), Random(seed)
     names = [f"racer-{number}" for number in range(RACERS)]
-    acknowledged = spooled(home, names, sorted(random.uniform(0.7 * WAIT, WAIT + AFTER) for _ in names))
+    lives = race(shutil.copytree(made, tmp_path / "undisturbed"), names)
+    acknowledged = spooled(home, names, sorted(random.uniform(0.8 * min(lives), 1.1 * max(lives)) for _ in names))
     waiting = {json.loads(path.read_bytes().splitlines()[1])["prompt"].split()[0] for path in inbox.files(home / "log")}
     assert acknowledged <= waiting <= set(names)
     pace = kills.measured(shutil.copytree(home, tmp_path / "measured"), "ingest", batch(tmp_path, "drain"))
