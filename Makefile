@@ -42,9 +42,10 @@ types: $(INSTALLED) ## check types with mypy
 wheel-test: ## build the wheel, install it in a bare environment elsewhere and run the main job there
 	@PYTHON='$(PYTHON)' scripts/wheel_test.sh
 
-docs: $(INSTALLED) ## write docs/CLI.md and the answers of docs/QUERIES.md again
+docs: $(INSTALLED) ## write docs/CLI.md, docs/bench.schema.json and the answers of docs/QUERIES.md again
 	@$(BIN)/python scripts/cli_reference.py docs/CLI.md
 	@$(BIN)/python scripts/query_reference.py docs/QUERIES.md
+	@$(BIN)/python scripts/bench_schema.py docs/bench.schema.json
 
 base-model: $(INSTALLED) ## pretrain the embedded base model again (resumable)
 	@$(BIN)/python -m pretraining
