@@ -254,7 +254,8 @@ def _in_use(layout: Layout, log: EditLog, state: ServingState) -> _InUse:
             of_expert.setdefault(served.expert, []).append(served)
     unretracted = {fact.fact.digest for fact in log.facts() if fact.retracted_by is None}
     carried, packs, stale = {}, {}, set()
-    for pack in (read_pack(layout.experts, name) for name in state.packs):
+    together = state.state is not None  # an editor that accumulates: its experts make one whole
+    for pack in (read_pack(layout.experts, name) for name in (() if together else state.packs)):
         for expert_hash, held in zip(pack.hashes, pack.facts, strict=True):
             facts = of_expert.get(expert_hash)
             if not facts or pack.anchors is not None or not all(isinstance(s, LowRank) for s in pack.stacks.values()):
