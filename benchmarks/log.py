@@ -2,12 +2,12 @@
 
     python benchmarks/log.py ingest                       # facts a second on one core, and beside a bare Arrow insert
     python benchmarks/log.py build --log /tmp/million     # a log of 1,000,000 facts, all applied, for the next two
-    python benchmarks/log.py verify --log /tmp/million
+    python benchmarks/log.py verify --log /tmp/million --cores 2
     python benchmarks/log.py ask --log /tmp/million       # log list, fact history, blame's part of the log
     LIFELONG_DATA=... python benchmarks/log.py size       # bytes a fact, CounterFact as it is published
 
 Every figure is the median of several runs, printed as JSON: wall seconds, and CPU seconds of the whole process, which
-say more on a machine that does other work too. Everything runs on one core and with one thread of DuckDB.
+say more on a machine that does other work too. Everything runs on one core, but for `verify --cores`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import tempfile
@@ -28,13 +29,14 @@ import click
 import duckdb
 import pyarrow as pa
 
+from editlog.draft import Draft
 from editlog.events import Entry
-from editlog.fact import Fact
 from editlog.store import EditLog
 from lifelong.ingesting import ingest as ingest_file
 from lifelong.layout import Layout
 
 WAVE = 1024
+CORES = sorted(os.sched_getaffinity(0))
 STARTS = ("The capital of", "The mother tongue of", "The twin city of", "The employer of", "The instrument played by")
 TARGETS = ("Canberra", "French", "Sheffield", "Siemens", "the cello", "Zürich", "Malayalam", "chess", "Antarctica")
 
@@ -107,7 +109,7 @@ def report(figures: dict[str, Any]) -> None:
 @click.group()
 def main() -> None:
     """Speed and size of the edit log."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, whatever the libraries would like
+    os.sched_setaffinity(0, CORES[:1])  # one core, whatever the libraries would like
 
 
 @main.command()
@@ -125,7 +127,9 @@ def ingest(facts: int, runs: int, probes: bool) -> None:
             home.mkdir()
             EditLog.create(home / "log", actor="benchmark")
 
+        idle = _peak_mib()
         whole = medians(lambda: take_in(home, source), runs, fresh)
+        above = _peak_mib() - idle
         rows = [json.loads(line) for line in source.read_bytes().splitlines()]
         table = pa.Table.from_pylist(rows)
         plain = medians(lambda: bare_insert(bare, table), runs, lambda: bare.unlink(missing_ok=True))
@@ -138,8 +142,13 @@ def ingest(facts: int, runs: int, probes: bool) -> None:
             "facts_per_cpu_s": facts / whole["cpu_s"],
             "times_a_bare_insert": whole["cpu_s"] / plain["cpu_s"],
             "same_file_again_cpu_s": again["cpu_s"],
+            "peak_mib_above_idle": above,
         }
     )
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @main.command()
@@ -149,7 +158,7 @@ def build(directory: Path, facts: int) -> None:
     """Make a log of many facts in ten ingests, each fact applied by a job, for `verify` and `ask`."""
     log, each = EditLog.create(directory, actor="benchmark"), facts // 10
     for start in range(0, facts, each):
-        log.ingest((Fact(**record(n, False)) for n in range(start, start + each)), actor="benchmark")
+        log.ingest((Draft(record(n, False)) for n in range(start, start + each)), actor="benchmark")
         first = log.head().seq - each + 1
         log.append(list(_waves(first, each)), actor="benchmark", job=f"job-{start // each}")
     report({"events": log.head().seq, "bytes_a_fact": (directory / "edits.duckdb").stat().st_size / facts})
@@ -165,10 +174,12 @@ def _waves(first: int, count: int) -> Iterator[Entry]:
 @main.command()
 @click.option("--log", "directory", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--runs", default=3, show_default=True)
-def verify(directory: Path, runs: int) -> None:
+@click.option("--cores", default=1, show_default=True)
+def verify(directory: Path, runs: int, cores: int) -> None:
     """Every hash, commitment, digest and key derived again."""
+    os.sched_setaffinity(0, CORES[:cores])
     log = EditLog.open(directory)
-    report({"events": log.head().seq, **medians(lambda: _intact(log), runs)})
+    report({"events": log.head().seq, "cores": cores, **medians(lambda: _intact(log), runs)})
 
 
 def _intact(log: EditLog) -> None:
@@ -191,6 +202,7 @@ def ask(directory: Path, runs: int) -> None:
         "fact history by digest": lambda: log.history(ref=some.fact.digest[7:19]),
         "fact history --subject": lambda: log.history(subject=some.fact.subject),
         "fact history --prompt": lambda: log.history(prompt=some.fact.prompt),
+        "blame's part of the log": lambda: (log.history(ref=some.ref), log.facts_of(some.fact.key)),
     }
     for name, question in questions.items():
         report({"question": name, **medians(question, runs)})
