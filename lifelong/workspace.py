@@ -19,7 +19,7 @@ from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
 from lifelong.looking import Looking
 from lifelong.operating import Operating
-from lifelong.reports.telling import told
+from lifelong.telling import told
 from lifelong.results import (
     Check,
     Collected,

@@ -43,7 +43,7 @@ def names(paths: list[Path]) -> list[str]:
 
 
 LAYERS = (
-    {"base", "config", "files", "formatting", "hub", "hooks", "layout", "results", "scheduling", "sites"},
+    {"base", "config", "files", "formatting", "hub", "hooks", "layout", "progress", "results", "scheduling", "sites"},
     {"anchors", "editors", "executors", "experts", "serving", "snapshot"},
     {"model"},
     {
@@ -60,8 +60,9 @@ LAYERS = (
         "past",
     }
     | {"planning", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
-    | {"tracing", "training", "trust", "undo"},
-    {"checkup", "looking", "operating", "rebasing", "workspace"},
+    | {"tracing", "training", "trust", "undo"}
+    | {"admitting", "merging", "promotion", "rollback", "sources", "starting", "lease"},
+    {"checkup", "looking", "operating", "rebasing", "running", "telling", "workspace"},
     {"benching"},
     {"cli"},
 )
