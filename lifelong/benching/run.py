@@ -39,6 +39,7 @@ from lifelong.evaluation.run import bytes_an_edit
 from lifelong.evaluation.stream import Half, Stream, read_stream
 from lifelong.files import write_atomically
 from lifelong.model import EditedModel
+from lifelong.progress import Silent
 
 if TYPE_CHECKING:
     from lifelong.progress import Progress
@@ -119,13 +120,26 @@ def bench(
     with _folder(out) as folder:
         kept = Kept(folder)
         kept.claim(_spec(stream, chosen))
-        return _Bench(stream, chosen, kept, progress).result()
+        told = progress or Silent()
+        result = _Bench(stream, chosen, kept, _Ongoing(told)).result()
+        told.done()
+        return result
+
+
+class _Ongoing:
+    """Progress of a whole bench: the end of one of its jobs or measurements is not the end."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.stage, self.advance = inner.stage, inner.advance
+
+    def done(self) -> None:
+        """More will follow."""
 
 
 class _Bench:
     """One bench under way."""
 
-    def __init__(self, stream: Stream, settings: Settings, kept: Kept, progress: Progress | None) -> None:
+    def __init__(self, stream: Stream, settings: Settings, kept: Kept, progress: Progress) -> None:
         self._stream, self._settings, self._kept, self._progress = stream, settings, kept, progress
         self._probes: ProbeSet = collect(stream.facts, scored=stream.is_scored)
         self._guard = ProbeGuard(self._probes)
