@@ -1,4 +1,4 @@
-"""Derivation in bulk: DuckDB derives every hash again, and lists the rows whose bytes do not come out as they are stored.
+"""Derivation in bulk: DuckDB derives every hash again, and lists the rows whose bytes are not what is stored.
 
 What passes here is plainly as it was written: its canonical JSON was put together from its columns, and hashes to
 what is stored. What is listed is not wrong for that. It may only be out of the ordinary (a letter that folds in an

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from duckdb import DuckDBPyConnection
 
-from editlog import head, length, derivation
+from editlog import derivation, head, length
 from editlog.canonical import canonical_json, commitment, tag
 from editlog.draft import seal
 from editlog.errors import IntegrityError, LifelongError
