@@ -19,7 +19,6 @@ from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
 from lifelong.looking import Looking
 from lifelong.operating import Operating
-from lifelong.telling import told
 from lifelong.results import (
     Check,
     Collected,
@@ -34,6 +33,7 @@ from lifelong.results import (
     SourceChange,
     Undo,
 )
+from lifelong.telling import told
 
 if TYPE_CHECKING:
     from editlog.events import Entry

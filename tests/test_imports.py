@@ -61,8 +61,8 @@ LAYERS = (
     }
     | {"planning", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
     | {"tracing", "training", "trust", "undo"}
-    | {"admitting", "merging", "promotion", "rollback", "sources", "starting", "lease"},
-    {"checkup", "looking", "operating", "rebasing", "running", "telling", "workspace"},
+    | {"admitting", "promotion", "rollback", "sources", "starting", "lease"},
+    {"checkup", "looking", "operating", "merging", "rebasing", "running", "telling", "workspace"},
     {"benching"},
     {"cli"},
 )
