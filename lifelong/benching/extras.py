@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -27,6 +27,8 @@ from lifelong.progress import Silent
 
 if TYPE_CHECKING:
     from lifelong.progress import Progress
+
+T = TypeVar("T")
 
 
 class Asked(Protocol):
@@ -141,7 +143,7 @@ _EXTRAS: Mapping[str, tuple[str, Callable[[Extras], Any]]] = {
 EXTRAS = tuple(_EXTRAS)
 
 
-def _read(kind: Any, data: Any) -> Any:
+def _read(kind: type[T], data: Any) -> T:
     return TypeAdapter(kind).validate_python(data)
 
 

@@ -18,7 +18,7 @@ from lifelong.benching.result import Age, Point
 from lifelong.evaluation.edited import MAX_NEW_TOKENS
 from lifelong.evaluation.guard import ProbeGuard
 from lifelong.evaluation.metrics import is_exact
-from lifelong.evaluation.predictions import Prediction, figures
+from lifelong.evaluation.predictions import Measure, Prediction, figures
 from lifelong.evaluation.probes import collect
 from lifelong.evaluation.run import bytes_an_edit
 from lifelong.evaluation.stream import Stream
@@ -76,9 +76,10 @@ class Jobs:
         self._kept, self._seed, self._measured = kept, seed, measured
         self._answers: dict[tuple[str, str, tuple[str, ...]], str] = {}
 
-    def run(self, sizes: Sequence[int], progress: Progress | None = None) -> list[dict[str, Any]]:
+    def run(self, sizes: Sequence[int], progress: Progress | None = None) -> list[Job]:
         """Run the jobs; of each its point of the curve, and which scored facts were answered (by digest)."""
-        done, behind = [], 0
+        done: list[Job] = []
+        behind = 0
         for number, size in enumerate(sizes, 1):
             first, behind = behind, behind + size
             done.append(self._kept.json(f"job-{number}", partial(self._job, first, behind, progress)))
@@ -133,7 +134,11 @@ class Jobs:
         asked = [(index, fact.prompt, fact.target) for index, fact in enumerate(probes.facts)]
         rephrased = [(item.fact, item.prompt, item.answer or "") for item in probes.generality]
         found: list[Prediction] = []
-        for measure, rows in (("reliability", asked), ("generality", rephrased)):
+        in_scope: tuple[tuple[Measure, list[tuple[int, str, str]]], ...] = (
+            ("reliability", asked),
+            ("generality", rephrased),
+        )
+        for measure, rows in in_scope:
             prompts = [prompt for _, prompt, _ in rows]
             routes = edited.route(prompts)
             for (index, prompt, wanted), route, text in zip(

@@ -14,6 +14,7 @@ from lifelong.benching.run import bench
 from lifelong.benching.table import format_result
 from lifelong.cli import main
 from lifelong.evaluation.guard import LeakError
+from lifelong.evaluation.metrics import Locality
 
 DIALS = {"experts": {"rank": 4}, "training": {"value_rate": 0.1, "key_rate": 3.0}}
 SCHEMA = Path(__file__).parents[2] / "docs" / "bench.schema.json"
@@ -91,6 +92,32 @@ def test_a_bench_killed_between_jobs_goes_on_with_the_next(result, stream, setti
     again = bench(stream, out=out, **settings)
     assert again.reliability == result.reliability
     assert again.seconds_per_edit is None, "the second job was not timed as a whole"
+
+
+def test_more_is_measured_where_it_is_asked_for(result, stream, settings, out, tmp_path):
+    (tmp_path / "pool.txt").write_text(
+        "Who painted the night?\nIt was a cold winter in\nwhat is a cloud", encoding="utf-8"
+    )
+    (tmp_path / "text.txt").write_text("They met again in the summer, and it rained. " * 40, encoding="utf-8")
+    more = bench(
+        stream,
+        out=out,
+        extras=("ceiling", "comparators", "pools", "text"),
+        pools=(tmp_path / "pool.txt",),
+        text=tmp_path / "text.txt",
+        **settings,
+    ).bench
+    assert set(more.arms) == {"untouched base", "oracle", "subject string", "retrieval in context", "continual LoRA"}
+    assert more.arms["untouched base"].locality.unrelated == Locality(1.0, 1.0, 0.0)
+    assert more.arms["untouched base"].router.recall == 0.0
+    assert more.arms["oracle"].generality == result.oracle.generality
+    assert more.arms["oracle"].router.right_fact == 1.0
+    assert more.ceiling.facts == 12
+    assert more.ceiling.reliability.exact > 0.5
+    (pool,) = more.pools
+    assert (pool.name, pool.prompts + pool.governed, pool.bit_identical) == ("pool", 3, 1.0 - pool.false_hits)
+    assert more.text.unchanged
+    assert more.text.perplexity_base > 1
 
 
 def test_a_planted_probe_stops_the_run(tmp_path, facts, strangers, settings):
