@@ -9,7 +9,11 @@ import lzma
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
+
+
+def _xz(stream: io.BufferedIOBase) -> io.BufferedIOBase:
+    return lzma.LZMAFile(cast("IO[bytes]", stream))
 
 
 def _zstandard(stream: io.BufferedIOBase) -> io.BufferedIOBase:
@@ -21,7 +25,7 @@ def _zstandard(stream: io.BufferedIOBase) -> io.BufferedIOBase:
 UNPACKERS: dict[str, Callable[[io.BufferedIOBase], io.BufferedIOBase]] = {
     ".gz": lambda stream: gzip.GzipFile(fileobj=stream),
     ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
+    ".xz": _xz,
     ".zst": _zstandard,
 }
 

@@ -86,7 +86,9 @@ class Operating(ABC):
 
         config = self.config
         found = executor_named(executor or config.executor, workers=config.workers, address=config.ray_address)
-        return found and Workers(found, config.model, config.device, config.dtype, config.threads)
+        if found is None:
+            return None
+        return Workers(found, config.model, config.device, config.dtype, config.threads)
 
     # What people and monitors see
 

@@ -245,7 +245,7 @@ def _outcomes(new: Workspace, live: Sequence[LoggedFact], known: set[int]) -> li
         now = there.get(fact.fact.digest)
         outcome = "known" if fact.seq in known else now.status if now else "pending"
         row = {"fact": fact.ref, "new": now.ref if now else None, "prompt": fact.fact.prompt}
-        row |= {"target": fact.fact.target, "was": fact.status, "outcome": outcome, "why": now and now.why}
+        row |= {"target": fact.fact.target, "was": fact.status, "outcome": outcome, "why": now.why if now else None}
         outcomes.append(row)
     return outcomes
 

@@ -66,13 +66,8 @@ def _tell_of_job(workspace: Workspace, report: JobReport) -> None:
 
 def _tell_of_error(workspace: Workspace, error: Exception) -> None:
     """Of our own errors the sentence, which quotes no fact; of any other its kind alone."""
-    ours = isinstance(error, LifelongError)
-    message = {
-        "job": None,
-        "status": "error",
-        "exit_code": error.exit_code if ours else LifelongError.exit_code,
-        "error": str(error) if ours else type(error).__name__,
-    }
+    known = error if isinstance(error, LifelongError) else LifelongError(type(error).__name__)
+    message = {"job": None, "status": "error", "exit_code": known.exit_code, "error": str(known)}
     _refresh_gauges(workspace)
     tell(workspace.config.hooks.failure, _message(workspace, message), workspace.home)
 

@@ -22,8 +22,9 @@ from lifelong.editors.state import STATES, State, read_state, write_state
 from lifelong.editors.views import LEAD_INS
 from lifelong.executors import Done, Failed, Task, Workers
 from lifelong.experts.expert import Expert
-from lifelong.experts.pack import alike, pack_path, read_pack, write_pack
+from lifelong.experts.pack import alike, read_pack, write_pack
 from lifelong.files import write_atomically
+from lifelong.layout import pack_path
 from lifelong.planning import WaveGroups
 from policies.recipe import Recipe
 

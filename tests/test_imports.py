@@ -15,7 +15,7 @@ MAX_LINES = 500
 PURE = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq",
     "itertools", "json", "math", "numpy", "operator", "policies", "pydantic", "random", "re", "statistics",
-    "tomllib", "typing", "unicodedata",
+    "tomllib", "typing", "unicodedata", "zoneinfo",
 }  # fmt: skip
 MECHANISMS = {"accelerate", "datasets", "faiss", "peft", "safetensors", "torch", "transformers"}
 

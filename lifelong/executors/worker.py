@@ -44,4 +44,5 @@ def _lesson(said: dict[str, Any]) -> Lesson:
     """A lesson from JSON, in which its tuples are lists."""
     from lifelong.editors import Lesson
 
-    return Lesson(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
+    return Lesson(**fields)

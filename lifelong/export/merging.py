@@ -51,7 +51,8 @@ class _System:
         assert self.cross is not None
         strength = RIDGE * self.gram.diagonal().mean()
         regular = self.gram + strength * torch.eye(len(self.gram), device=self.gram.device)
-        return torch.linalg.solve(regular, self.cross.T).T
+        solved: Tensor = torch.linalg.solve(regular, self.cross.T)
+        return solved.T
 
 
 @torch.no_grad()

@@ -97,8 +97,7 @@ def period(layout: Layout, log: Reader, since: AsOf, until: AsOf | None = None) 
 def _beginning(log: Reader, since: AsOf) -> int:
     """The last event before the period: of a job, the one before it started."""
     if isinstance(since, str):
-        [started, *_] = inquire(log, _STARTED, [since.strip()]) or [None]
-        if started:
+        for started in inquire(log, _STARTED, [since.strip()]):
             return int(started["started_seq"]) - 1
     try:
         return log.position(since).seq
