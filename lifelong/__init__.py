@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lifelong.benching.run import bench
     from lifelong.config import recipes
-    from lifelong.workspace import Workspace, init
+    from lifelong.founding import init
+    from lifelong.workspace import Workspace
     from lifelong.workspace import open_workspace as open
 
 __version__ = "0.1.0"
@@ -21,7 +22,7 @@ __all__ = ["Workspace", "__version__", "bench", "init", "open", "recipes"]
 _HOME_OF = {
     "Workspace": ("lifelong.workspace", "Workspace"),
     "bench": ("lifelong.benching.run", "bench"),
-    "init": ("lifelong.workspace", "init"),
+    "init": ("lifelong.founding", "init"),
     "open": ("lifelong.workspace", "open_workspace"),
     "recipes": ("lifelong.config", "recipes"),
 }

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from editlog.errors import LifelongError, UsageError
+from lifelong.chat import Turn, render
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -53,47 +54,61 @@ class Base:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.chat = False
         self.eos_id: int = tokenizer.eos_token_id
         pad = tokenizer.pad_token_id
         self.pad_id: int = self.eos_id if pad is None else pad
         self._fingerprint: str | None = None
+        accepted = inspect.signature(model.forward).parameters
+        self._counts_positions = "position_ids" in accepted  # BLOOM and MPT tell places by distance
+        self._cuts_logits = "logits_to_keep" in accepted  # some models of their own code do not
 
     @classmethod
-    def load(cls, model: str = EMBEDDED, *, device: str = "cpu", dtype: str = "float32") -> Base:
-        """Load a local folder, a hub id, or the embedded model; only safetensors weights, no remote code.
+    def load(
+        cls, model: str = EMBEDDED, *, device: str = "cpu", dtype: str = "float32", trust_remote_code: bool = False
+    ) -> Base:
+        """Load a local folder, a hub id, or the embedded model; only safetensors weights.
 
-        Raises UsageError with one sentence where the model cannot be loaded, or is an adapter: what an adapter is put
-        upon is a path that it names itself.
+        `device`: cpu, cuda, cuda:1, mps, or auto (accelerate finds the one that holds it). Code that comes with the
+        model runs only with `trust_remote_code`. Raises UsageError with one sentence where the model cannot be
+        loaded, or is an adapter: what an adapter is put upon is a path that it names itself.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
+        from lifelong.loading import load
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
         path = str(EMBEDDED_PATH) if model == EMBEDDED else model
         try:
-            _check_folder(Path(path))
-            # False, not the default: unsaid, transformers asks on the terminal whether to run the folder's code.
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            loaded, found = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=getattr(torch, dtype),
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-            if missing := sorted(found["missing_keys"]):  # transformers would make up random ones
-                raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
+            loaded, tokenizer = load(path, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
         except Exception as error:  # a foreign folder makes transformers raise nearly anything
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(f"cannot load the model {model}: {ascii(reason)[1:-1][:300]}") from error
-        return cls(loaded.to(device), tokenizer, model)
+        return cls(loaded, tokenizer, model)
+
+    def beside(self, model: str) -> Base:
+        """Another model, loaded to the device, in the dtype and for the use of this one; raises as `load`."""
+        other = Base.load(
+            model,
+            device=str(self.device),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            trust_remote_code=self.runs_own_code,
+        )
+        other.use_chat(self.chat)
+        return other
+
+    @property
+    def runs_own_code(self) -> bool:
+        """Whether the model's code came with it."""
+        return type(self.model).__module__.startswith("transformers_modules")
 
     @property
     def device(self) -> torch.device:
         """Where the model's weights lie."""
         device: torch.device = self.model.device
         return device
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the weights are quantised: experts can be attached, but nothing can be merged into them."""
+        return getattr(self.model.config, "quantization_config", None) is not None
 
     @property
     def context(self) -> int | None:
@@ -103,7 +118,9 @@ class Base:
 
     def fits(self, text: str) -> bool:
         """Whether a text is short enough for the model's context; a token is never less than a byte."""
-        return self.context is None or len(text.encode()) < self.context or len(self.prompt_ids(text)) < self.context
+        if self.context is None or (not self.chat and len(text.encode()) < self.context):
+            return True
+        return len(self.prompt_ids(text)) < self.context
 
     @property
     def fingerprint(self) -> str:
@@ -115,9 +132,12 @@ class Base:
     def measure_fingerprint(self) -> str:
         """Compute the fingerprint from the weights as they are now."""
         digest = hashlib.sha256(b"lifelong/base/v1\x00")
-        for name, parameter in sorted(self.model.named_parameters()):
+        tensors = dict(self.model.named_parameters())
+        if self.quantised:  # a quantised weight means nothing without its scales, which are no parameters
+            tensors |= {name: value for name, value in self.model.state_dict().items() if isinstance(value, Tensor)}
+        for name, parameter in sorted(tensors.items()):
             digest.update(f"{name}\x00{parameter.dtype}\x00{tuple(parameter.shape)}\x00".encode())
-            digest.update(parameter.detach().contiguous().cpu().view(torch.uint8).numpy())
+            digest.update(parameter.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
         for token, index in sorted(self.tokenizer.get_vocab().items()):
             digest.update(f"{index}\x00{token}\x00".encode())
         return f"sha256:{digest.hexdigest()}"
@@ -137,18 +157,44 @@ class Base:
             for parameter in free:
                 parameter.requires_grad_(True)
 
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer comes with a chat template."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
+    def use_chat(self, chat: bool) -> None:
+        """Put every prompt through the chat template, or none; raises UsageError where there is no template."""
+        if chat and not self.has_chat_template:
+            raise UsageError(
+                f"the tokenizer of {self.name} has no chat template; leave `chat` out of the configuration"
+            )
+        self.chat = chat
+
+    def text_of(self, prompt: str) -> str:
+        """What the model reads for a prompt: its text, or, of a chat model, the conversation it ends."""
+        if self.chat:
+            return render(self.tokenizer, prompt)
+        if isinstance(prompt, Turn) and prompt.before:
+            raise UsageError(f"{self.name} is not used as a chat model here, so it takes no earlier messages")
+        return prompt
+
     def prompt_ids(self, prompt: str) -> list[int]:
         """The tokens of a prompt exactly as generation feeds them."""
-        return list(self.tokenizer(prompt)["input_ids"])
+        return self._ids(self.text_of(prompt))
+
+    def _ids(self, text: str) -> list[int]:
+        # A chat template writes the special tokens itself.
+        return list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"])
 
     def answer_ids(self, prompt: str, target: str) -> list[int]:
         """The tokens that must follow the prompt for `target` to be generated and to end: target + end-of-text.
 
         The join is the one a reader would write: a space, unless the prompt already ends in white space.
         """
-        separator = "" if prompt[-1:].isspace() else " "
-        head = self.prompt_ids(prompt)
-        whole = self.prompt_ids(prompt + separator + target)
+        text = self.text_of(prompt)
+        separator = "" if text[-1:].isspace() else " "
+        head = self._ids(text)
+        whole = self._ids(text + separator + target)
         if whole[: len(head)] != head:
             whole = head + list(self.tokenizer(separator + target, add_special_tokens=False)["input_ids"])
         return [*whole[len(head) :], self.eos_id]
@@ -165,14 +211,26 @@ class Base:
 
     def forward(self, batch: Batch, *, keep: int = 0, **kwargs: Any) -> Tensor:
         """Logits [rows, keep or length, vocabulary] of the last `keep` positions (0: all)."""
-        logits: Tensor = self.model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            logits_to_keep=keep,
-            **{"use_cache": False, **kwargs},
-        ).logits
+        options: dict[str, Any] = {"use_cache": False, **kwargs}
+        if self._counts_positions:
+            options["position_ids"] = batch.position_ids
+        if self._cuts_logits:
+            options["logits_to_keep"] = keep
+        with contextlib.nullcontext() if self._cuts_logits else self._cutting(keep):
+            logits: Tensor = self.model(
+                input_ids=batch.input_ids, attention_mask=batch.attention_mask, **options
+            ).logits
         return logits
+
+    @contextlib.contextmanager
+    def _cutting(self, keep: int) -> Iterator[None]:
+        """Show the head the last `keep` positions only, as `logits_to_keep` does where a model has it."""
+        head: nn.Module = self.model.get_output_embeddings()
+        cut = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][:, -keep:], *inputs[1:]), prepend=True)
+        try:
+            yield
+        finally:
+            cut.remove()
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 32, **options: Any) -> list[str]:
@@ -198,16 +256,6 @@ class Base:
             new, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return texts
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a model folder whose files name paths to be followed; raises ValueError."""
-    if (folder / "adapter_config.json").exists():
-        raise ValueError("it is an adapter, not a model; name the model that it was trained on")
-    for index in folder.glob("*.index.json"):
-        for name in set(json.loads(index.read_bytes())["weight_map"].values()):
-            if Path(name).name != name:
-                raise ValueError(f"{index.name} leads outside of its folder, to {name}")
 
 
 def batches_by_length(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

@@ -26,6 +26,9 @@ RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 Words = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")]
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""What the base's weights are held in."""
+
 
 class TrustedKey(BaseModel):
     """A public key, and the names it may sign for (`*`: anyone's); without any, the name it goes by."""
@@ -39,6 +42,8 @@ class TrustedKey(BaseModel):
 class Config(BaseModel):
     """What a workspace is made of. `overrides` changes single dials of the recipe, section by section.
 
+    `device` auto leaves it to accelerate; `trust_remote_code` runs code that comes with the model; `chat` puts every
+    prompt through the model's chat template (docs/MODELS.md).
     `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
     `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
@@ -57,8 +62,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "embedded"
-    device: Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")] = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "cpu"
+    dtype: Dtype = "float32"
+    trust_remote_code: bool = False
+    chat: bool = False
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     recipe: str = "default"
     head_witness: Words | Annotated[list[Words], Field(min_length=1)] | None = None
@@ -84,15 +91,33 @@ class Config(BaseModel):
 
     def to_toml(self) -> str:
         """The file that `init` writes."""
-        return (
-            "# A lifelong workspace. Change dials of the recipe under [overrides.SECTION];"
-            " `lifelong recipes show` lists them.\n"
-            f"model = {json.dumps(self.model)}\n"
-            f"device = {json.dumps(self.device)}\n"
-            f"dtype = {json.dumps(self.dtype)}\n"
-            f"threads = {self.threads}  # 0: as many as torch takes\n"
-            f"recipe = {json.dumps(self.recipe)}\n" + (f"corpus = {json.dumps(self.corpus)}\n" if self.corpus else "")
+        return "".join(
+            (
+                "# A lifelong workspace. Change dials of the recipe under [overrides.SECTION];"
+                " `lifelong recipes show` lists them.\n",
+                f"model = {json.dumps(self.model)}\n",
+                f"device = {json.dumps(self.device)}\n",
+                f"dtype = {json.dumps(self.dtype)}\n",
+                "trust_remote_code = true\n" if self.trust_remote_code else "",
+                "chat = true\n" if self.chat else "",
+                f"threads = {self.threads}  # 0: as many as torch takes\n",
+                f"recipe = {json.dumps(self.recipe)}\n",
+                f"corpus = {json.dumps(self.corpus)}\n" if self.corpus else "",
+                *(
+                    f"\n[overrides.{json.dumps(section)}]\n"
+                    + "".join(f"{dial} = {_toml(value)}\n" for dial, value in dials.items())
+                    for section, dials in self.overrides.items()
+                    if isinstance(dials, dict)
+                ),
+            )
         )
+
+
+def _toml(value: Any) -> str:
+    """A dial's value as TOML; JSON but for tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    return json.dumps(value)
 
 
 def read_config(layout: Layout) -> Config:

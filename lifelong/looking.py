@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from editlog.query import QueryResult
     from editlog.store import EditLog
     from lifelong.base import Base
+    from lifelong.chat import Messages
     from lifelong.editors.preparation import Corpus
     from lifelong.evaluation.metrics import Metrics
     from lifelong.model import EditedModel
@@ -96,7 +97,7 @@ class Looking(ABC):
 
     def ask(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Sequence[str | Messages],
         *,
         edits: bool = True,
         why: bool = False,
@@ -109,14 +110,18 @@ class Looking(ABC):
     ) -> list[Answer]:
         """Answer prompts, mixed hits and misses in one batch; `generate` goes to transformers' `generate`.
 
+        Of a chat model, a conversation (a list of messages with `role` and `content`, the last one the user's) may
+        stand for a prompt: its last turn is routed, all of it is read.
         `as_of` answers with the experts, anchors, encoder and thresholds that were served then; raises UsageError
         where they are no longer kept. `why` adds what the base says. With `response_log` in the configuration the
         answers are recorded before they are returned, as told to `user` under `request_id` (None: a random one);
         raises LifelongError, and gives no answer, where they cannot be.
         """
         from lifelong.asking import ask, record
+        from lifelong.chat import turn_of
 
-        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        listed = [prompts] if isinstance(prompts, str) else prompts
+        asked = [prompt if isinstance(prompt, str) else turn_of(prompt) for prompt in listed]
         served = self._served(as_of)
         answers = ask(
             self._model_of(served.snapshot),

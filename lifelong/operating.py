@@ -88,7 +88,15 @@ class Operating(ABC):
         found = executor_named(executor or config.executor, workers=config.workers, address=config.ray_address)
         if found is None:
             return None
-        return Workers(found, config.model, config.device, config.dtype, config.threads)
+        return Workers(
+            executor=found,
+            model=config.model,
+            device=config.device,
+            dtype=config.dtype,
+            threads=config.threads,
+            trust_remote_code=config.trust_remote_code,
+            chat=config.chat,
+        )
 
     # What people and monitors see
 

@@ -67,7 +67,7 @@ def rebase(
     progress: Progress,
 ) -> Rebased:
     """Replay the log of `old` onto `model` in a workspace at `out`; see `Workspace.rebase`."""
-    from lifelong.workspace import Workspace
+    from lifelong.workspace import open_workspace
 
     log = old.reader
     head = log.head().seq
@@ -82,8 +82,7 @@ def rebase(
         counts = {"pending": len(live)}
         figures = _figures(old.layout, log, old.config.model)
         return Rebased(str(out), model, head, counts, left_out, [], figures, {}, None, dry_run=True)
-    new = Workspace(layout, old.config) if kept else _begin(old, layout, plan, actor)
-    new.config = _config(old, model)
+    new = open_workspace(layout.home) if kept else _begin(old, layout, plan, actor)
     known = _known(new, live, progress)
     unknown = [fact for fact in live if fact.seq not in known]
     why = reason or f"rebase of {old.home} at event {head}"
@@ -153,7 +152,7 @@ def _read_plan(layout: Layout, plan: Mapping[str, Any]) -> dict[str, Any] | None
 
 def _begin(old: Workspace, layout: Layout, plan: Mapping[str, Any], actor: str) -> Workspace:
     """An empty workspace on the new model, with the old one's own recipes; what a kill left of one goes first."""
-    from lifelong.workspace import init
+    from lifelong.founding import init
 
     if (layout.home / PLAN).exists() and layout.log.exists():
         shutil.rmtree(layout.log)  # ours, and empty: lifelong.toml is written last
@@ -161,8 +160,20 @@ def _begin(old: Workspace, layout: Layout, plan: Mapping[str, Any], actor: str) 
     write_atomically(layout.home / PLAN, canonical_json(dict(plan)))
     if old.layout.recipes.is_dir():
         shutil.copytree(old.layout.recipes, layout.recipes, dirs_exist_ok=True)
-    new = init(layout.home, model=str(plan["model"]), recipe=old.config.recipe, actor=actor)
-    write_atomically(layout.config, _toml(old, str(plan["model"])).encode())
+    model, kept = str(plan["model"]), old.config
+    new = init(
+        layout.home,
+        model=model,
+        recipe=kept.recipe,
+        device=kept.device,
+        dtype=kept.dtype,
+        probe=False,  # the old workspace's dials are taken over
+        actor=actor,
+    )
+    # Who is told and trusted is for a person to copy.
+    config = _config(old, model).model_copy(update={"chat": new.config.chat})
+    write_atomically(layout.config, config.to_toml().encode())
+    new.config = config
     return new
 
 
@@ -172,21 +183,6 @@ def _config(old: Workspace, model: str) -> Any:
 
     kept = {name: getattr(old.config, name) for name in ("device", "dtype", "threads", "recipe", "overrides", "budget")}
     return Config(model=model, **kept)
-
-
-def _toml(old: Workspace, model: str) -> str:
-    """The new workspace's lifelong.toml: what shapes training; who is told and trusted is for a person to copy."""
-    lines = [_config(old, model).to_toml()]
-    for section, dials in old.config.overrides.items():
-        if isinstance(dials, dict):
-            lines += [f"\n[overrides.{json.dumps(section)}]\n", *(f"{k} = {_value(v)}\n" for k, v in dials.items())]
-    return "".join(lines)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_value(one)}" for key, one in value.items()) + " }"
-    return json.dumps(value)
 
 
 def _known(new: Workspace, live: Sequence[LoggedFact], progress: Progress) -> set[int]:

@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from editlog.errors import LifelongError, UsageError
+from editlog.errors import LifelongError
 from lifelong.config import Config, read_config, read_recipe
-from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
 from lifelong.looking import Looking
 from lifelong.operating import Operating
@@ -47,49 +46,10 @@ if TYPE_CHECKING:
     from lifelong.export.merged import Merged
     from lifelong.lease import Lease
     from lifelong.model import EditedModel
+    from lifelong.probing import Choice
     from lifelong.progress import Progress
     from lifelong.report import JobReport
     from policies.recipe import Recipe
-
-
-def init(
-    home: Path | str | None = None,
-    *,
-    model: str = "embedded",
-    recipe: str = "default",
-    corpus: Path | None = None,
-    actor: str | None = None,
-    dry_run: bool = False,
-) -> Workspace:
-    """Make a workspace: configuration, log, the base's fingerprint as an event, and an empty snapshot.
-
-    `corpus` is text, a line each, of which a recipe learns what it must know of the base (None: what the base writes).
-    Raises UsageError where there already is a workspace, or where model, recipe or corpus cannot be had.
-    """
-    layout = Layout(resolve_home(home))
-    if layout.config.exists():
-        raise UsageError(f"there already is a workspace at {layout.home}; choose another place with --home")
-    config = Config(model=model, recipe=recipe, corpus=str(corpus.absolute()) if corpus else None)
-    read_recipe(recipe, layout)
-    workspace = Workspace(layout, config)
-    base = workspace.load_base()
-    workspace.corpus.digest()
-    if dry_run:
-        return workspace
-    from editlog.events import Entry
-    from editlog.store import EditLog
-    from lifelong.publishing import catch_up
-
-    who = actor or default_actor()
-    if layout.log.exists():
-        raise UsageError(f"{layout.log} holds a log but {layout.config} is missing; restore it or use another --home")
-    EditLog.create(layout.log, actor=who)
-    log = workspace.log
-    attached = {"fingerprint": base.fingerprint, "model": model, "dtype": config.dtype}
-    log.append([Entry("base.attached", attached)], actor=who)
-    catch_up(layout, log, workspace.recipe)
-    write_atomically(layout.config, config.to_toml().encode())
-    return workspace
 
 
 def open_workspace(home: Path | str | None = None) -> Workspace:
@@ -112,6 +72,8 @@ class Workspace(Looking, Operating):
     def __init__(self, layout: Layout, config: Config) -> None:
         self.layout = layout
         self.config = config
+        self.choice: Choice | None = None
+        """What `init` chose for a new model, and why; None for a workspace that was opened."""
         self._base: Base | None = None
         self._edited: tuple[str, EditedModel] | None = None
 
@@ -174,7 +136,12 @@ class Workspace(Looking, Operating):
     def _fresh_base(self) -> Base:
         from lifelong.base import Base
 
-        return Base.load(self.config.model, device=self.config.device, dtype=self.config.dtype)
+        config = self.config
+        base = Base.load(
+            config.model, device=config.device, dtype=config.dtype, trust_remote_code=config.trust_remote_code
+        )
+        base.use_chat(config.chat)
+        return base
 
     # The way of a fact into the model
 

@@ -181,7 +181,7 @@ def make_workspace(tiny_model: Path) -> Callable[..., Workspace]:
     import lifelong
 
     def make(home: Path, model: Path = tiny_model, **dials: dict[str, Any]) -> Workspace:
-        workspace = lifelong.init(home, model=str(model), actor="ada")
+        workspace = lifelong.init(home, model=str(model), probe=False, actor="ada")
         sections = {**TINY_DIALS, **{name: {**TINY_DIALS.get(name, {}), **own} for name, own in dials.items()}}
         with workspace.layout.config.open("a", encoding="utf-8") as config:
             for name, own in sections.items():

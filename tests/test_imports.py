@@ -43,6 +43,7 @@ def names(paths: list[Path]) -> list[str]:
 
 
 LAYERS = (
+    {"chat", "loading"},
     {"base", "config", "files", "formatting", "hub", "hooks", "layout", "progress", "results", "scheduling", "sites"},
     {"anchors", "editors", "executors", "experts", "serving", "snapshot"},
     {"model"},
@@ -59,10 +60,10 @@ LAYERS = (
         "overview",
         "past",
     }
-    | {"planning", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
+    | {"planning", "probing", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
     | {"tracing", "training", "trust", "undo"}
     | {"admitting", "promotion", "rollback", "sources", "starting", "lease"},
-    {"checkup", "looking", "operating", "merging", "rebasing", "running", "telling", "workspace"},
+    {"checkup", "founding", "looking", "operating", "merging", "rebasing", "running", "telling", "workspace"},
     {"benching"},
     {"cli"},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("prompts", nargs=-1, required=True, metavar="PROMPT...")
+@click.argument("prompts", nargs=-1, metavar="PROMPT...")
+@click.option(
+    "--messages",
+    type=click.File("rb"),
+    help="A conversation in place of a prompt, for a chat model: a JSON list of messages (`-`: standard input).",
+)
 @click.option("--edits/--no-edits", default=True, help="Use the edits, or ask the base model alone.")
 @click.option("--why", is_flag=True, help="Add fact, similarity, expert, job, author, and the base's answer.")
 @click.option(
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 def ask(
     prompts: tuple[str, ...],
     *,
+    messages: BinaryIO | None,
     edits: bool,
     why: bool,
     max_new_tokens: int,
@@ -53,8 +59,11 @@ def ask(
       lifelong ask "The mother tongue of Danielle Darrieux is" --why
       lifelong ask - --json < prompts.txt
       lifelong ask "The mother tongue of Danielle Darrieux is" --as-of job-1
+      lifelong ask --messages conversation.json
     """
-    asked = lines_of(prompts)
+    if bool(prompts) == bool(messages):
+        raise click.UsageError("Give prompts or a conversation (--messages), one of the two.")
+    asked = [_turn(messages)] if messages else lines_of(prompts)
     opened = workspace(home)
     if stream:
         if len(asked) != 1 or why or as_json:
@@ -84,9 +93,15 @@ def ask(
     if as_of is not None and answers:
         click.echo(f"As of event {answers[0].as_of}, with what was served then.", err=True)
     data = [answer.to_dict() for answer in answers]
-    one = len(prompts) == 1 and prompts != ("-",)
+    one = len(asked) == 1 and prompts != ("-",)
     separator, shown = ("\n\n", _why_text) if why else ("\n", _plain_text)
     emit(data[0] if one else data, as_json, lambda: separator.join(map(shown, answers)))
+
+
+def _turn(messages: BinaryIO) -> str:
+    from lifelong.chat import read_messages
+
+    return read_messages(messages.read())
 
 
 def _plain_text(answer: Answer) -> str:

@@ -14,6 +14,8 @@ from lifelong.cli.shell import actor_option, at_options, dry_run_option, emit, r
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from lifelong.config import Dtype
+    from lifelong.probing import Trial
     from lifelong.results import Check, Status
 
 
@@ -25,15 +27,44 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Text, a line each, of which a recipe learns what it must know of the base; else the base writes it.",
 )
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps, or auto.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="What the base's weights are held in.",
+)
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+@click.option(
+    "--chat/--no-chat", default=None, help="Put prompts through the chat template [default: where the model has one]."
+)
+@click.option("--preset", metavar="NAME", help="Where experts stand, without a probe: last-up, last-down, ...")
+@click.option("--no-probe", is_flag=True, help="Take the recipe as it is; do not try what fits a new model.")
 @actor_option
 @dry_run_option
 @reads
 def init(
-    *, model: str, recipe: str, corpus: Path | None, actor: str | None, dry_run: bool, as_json: bool, home: Path | None
+    *,
+    model: str,
+    recipe: str,
+    corpus: Path | None,
+    device: str,
+    dtype: Dtype,
+    trust_remote_code: bool,
+    chat: bool | None,
+    preset: str | None,
+    no_probe: bool,
+    actor: str | None,
+    dry_run: bool,
+    as_json: bool,
+    home: Path | None,
 ) -> None:
     """Make a workspace.
 
-    The first events of its log name the workspace and the base model, by fingerprint.
+    The first events of its log name the workspace and the base model, by fingerprint. For a model of your own, a short
+    probe tries on a few facts where experts should stand; what it chose, and why, is printed and written into
+    lifelong.toml.
 
     \b
     Example:
@@ -43,9 +74,40 @@ def init(
     from lifelong.layout import resolve_home
 
     place = resolve_home(home)
-    lifelong.init(place, model=model, recipe=recipe, corpus=corpus, actor=actor, dry_run=dry_run)
-    data = {"home": str(place), "model": model, "recipe": recipe, "dry_run": dry_run}
-    emit(data, as_json, f"{'Would make' if dry_run else 'Made'} {place} (model {model}, recipe {recipe}).")
+    made = lifelong.init(
+        place,
+        model=model,
+        recipe=recipe,
+        corpus=corpus,
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        chat=chat,
+        preset=preset,
+        probe=not no_probe,
+        told=lambda trial: click.echo(f"probe: {_trial_text(trial)}", err=True),
+        actor=actor,
+        dry_run=dry_run,
+    )
+    choice = made.choice
+    data = {
+        "home": str(place),
+        "model": model,
+        "recipe": recipe,
+        "chat": made.config.chat,
+        "choice": choice.to_dict() if choice else None,
+        "dry_run": dry_run,
+    }
+    done = f"{'Would make' if dry_run else 'Made'} {place} (model {model}, recipe {recipe})."
+    emit(data, as_json, f"{done}\nExperts: {choice.why}." if choice else done)
+
+
+def _trial_text(trial: Trial) -> str:
+    return (
+        f"{trial.preset} at value rate {trial.value_rate:g}: answered {trial.answered:.0%}, reworded"
+        f" {trial.reworded:.0%}, near misses {trial.near_misses:.0%}, {trial.seconds_per_fact:.2f} s and"
+        f" {text.size(trial.bytes_per_fact)} a fact"
+    )
 
 
 @click.command()

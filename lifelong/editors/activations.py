@@ -132,11 +132,15 @@ def _passing_through(layer: nn.Module) -> Iterator[None]:
     def identity(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
         return hidden_states
 
+    own = layer.__dict__.get("forward")  # accelerate puts a forward of its own there
     layer.forward = identity
     try:
         yield
     finally:
-        del layer.forward
+        if own is None:
+            del layer.forward
+        else:
+            layer.forward = own
 
 
 def _attention_projections(base: Base, layer: int) -> list[nn.Module]:

@@ -25,8 +25,8 @@ ATTEMPTS = 3
 class Task:
     """One wave to be trained. `name` is the hash of all that shapes it (`Trainer.name`), `groups` its lessons.
 
-    `model`, `device`, `dtype` and `threads` say how a worker loads the base, whose fingerprint must be `base`; `recipe`
-    is the recipe's JSON. A worker needs nothing else.
+    `model`, `device`, `dtype`, `trust_remote_code`, `chat` and `threads` say how a worker loads the base, whose
+    fingerprint must be `base`; `recipe` is the recipe's JSON. A worker needs nothing else.
     """
 
     name: str
@@ -34,6 +34,8 @@ class Task:
     model: str
     device: str
     dtype: str
+    trust_remote_code: bool
+    chat: bool
     threads: int
     recipe: str
     groups: tuple[tuple[dict[str, Any], ...], ...]
@@ -77,13 +79,16 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Workers:
-    """An executor, and how its workers get the base: what `Base.load` takes, and the job's own number of threads."""
+    """An executor, and how its workers get the base: what `Base.load` takes, whether it is a chat
+    model, and the job's own number of threads."""
 
     executor: Executor
     model: str
     device: str
     dtype: str
     threads: int
+    trust_remote_code: bool = False
+    chat: bool = False
 
     def task(self, name: str, base: str, recipe: Recipe, wave: Wave, seed: int) -> Task:
         """The task of a wave under a recipe; 0 `threads` are as many as torch takes here."""
@@ -92,7 +97,20 @@ class Workers:
         threads = self.threads or torch.get_num_threads()
         groups = tuple(tuple(asdict(lesson) for lesson in group) for group in wave.groups)
         said, steps = recipe.model_dump_json(), recipe.training.steps
-        return Task(name, base, self.model, self.device, self.dtype, threads, said, groups, seed, steps)
+        return Task(
+            name=name,
+            base=base,
+            model=self.model,
+            device=self.device,
+            dtype=self.dtype,
+            trust_remote_code=self.trust_remote_code,
+            chat=self.chat,
+            threads=threads,
+            recipe=said,
+            groups=groups,
+            seed=seed,
+            steps=steps,
+        )
 
 
 def executor_named(name: str, *, workers: int, address: str | None) -> Executor | None:

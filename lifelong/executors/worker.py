@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=1)
-def _base(model: str, device: str, dtype: str) -> Base:
+def _base(model: str, device: str, dtype: str, trust_remote_code: bool, chat: bool) -> Base:
     from lifelong.base import Base
 
-    return Base.load(model, device=device, dtype=dtype)
+    base = Base.load(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+    base.use_chat(chat)
+    return base
 
 
 def perform(encoded: str) -> Done:
@@ -31,7 +33,7 @@ def perform(encoded: str) -> Done:
 
     task = Task.decode(encoded)
     torch.set_num_threads(task.threads)
-    base = _base(task.model, task.device, task.dtype)
+    base = _base(task.model, task.device, task.dtype, task.trust_remote_code, task.chat)
     if base.fingerprint != task.base:
         raise IntegrityError(f"the model {task.model} of this worker is not the base of the job")
     wave = Wave(tuple(tuple(_lesson(said) for said in group) for group in task.groups))

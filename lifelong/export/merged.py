@@ -57,7 +57,7 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
     """
     if os.path.lexists(directory):
         raise UsageError(f"{directory} exists already; export into a new directory")
-    if getattr(fresh.model.config, "quantization_config", None) is not None:
+    if fresh.quantised:
         raise UsageError("the base's weights are quantised, and nothing can be added to them; use `export peft`")
     now = datetime.now(UTC)
     served = [fact for fact in model.facts.values() if fact.expert and _holds(fact, now)]
@@ -73,7 +73,7 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
     try:
         fresh.model.save_pretrained(str(temporary))
         fresh.tokenizer.save_pretrained(str(temporary))
-        written = Base.load(str(temporary), device=str(base.device), dtype=str(base.model.dtype).removeprefix("torch."))
+        written = base.beside(str(temporary))
         still = _answers(written, [*near_misses, *LEAD_INS], max_new_tokens)
         kept = [said == before for said, before in zip(still, base_says, strict=True)]
         right, rephrases = _fact_answers(written, served, max_new_tokens)

@@ -20,7 +20,7 @@ SMALL_WAVES = {"grouping": {"mini_batch": 4, "wave": 4}}
 
 def task(name: str, folder: Path | None = None) -> Task:
     """A task whose lesson is a folder to leave marks in."""
-    return Task(name, "base", str(folder), "cpu", "float32", 1, "{}", (({"prompt": name},),), 0, 1)
+    return Task(name, "base", str(folder), "cpu", "float32", False, False, 1, "{}", (({"prompt": name},),), 0, 1)
 
 
 def marked(task: Task) -> int:

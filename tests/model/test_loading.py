@@ -1,0 +1,73 @@
+"""Any machine: devices, dtypes and quantised weights work, or one sentence says why not and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from editlog.errors import UsageError
+from lifelong import loading
+from lifelong.base import Base
+
+
+def test_bfloat16_is_loaded_and_answers(tiny_model: Path, base: Base) -> None:
+    half = Base.load(str(tiny_model), dtype="bfloat16")
+    assert half.model.dtype == torch.bfloat16
+    assert half.fingerprint != base.fingerprint
+    assert len(half.generate(["The capital of"], max_new_tokens=2)) == 1
+
+
+def test_accelerate_places_the_model_where_it_fits(tiny_model: Path, base: Base) -> None:
+    placed = Base.load(str(tiny_model), device="auto")
+    assert placed.fingerprint == base.fingerprint
+    assert placed.generate(["The capital of"], max_new_tokens=4) == base.generate(["The capital of"], max_new_tokens=4)
+
+
+@pytest.mark.parametrize("placed", [{"a": 0, "b": 1}, {"a": "cpu", "b": "disk"}])
+def test_a_model_too_big_for_one_device_is_refused(placed: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="does not fit on one device"):
+        loading.check_placement(placed)
+
+
+def test_accelerate_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install accelerate"):
+        loading.check_device("auto")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_device_that_is_not_there_says_what_to_do(tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match="there is no CUDA device here"):
+        Base.load(str(tiny_model), device="cuda")
+
+
+def test_quantised_weights_work_or_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def config(method: str) -> Any:
+        return SimpleNamespace(model_type="llama", quantization_config={"quant_method": method})
+
+    for refused in ("gptq", "awq", "fp8"):
+        with pytest.raises(UsageError, match=f"quantised by {refused}.*use the unquantised model"):
+            loading.check_config(config(refused))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install bitsandbytes"):
+        loading.check_config(config("bitsandbytes"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert loading.check_config(config("bitsandbytes"))
+    assert not loading.check_config(SimpleNamespace(model_type="llama"))
+
+
+def test_what_is_no_decoder_is_refused() -> None:
+    with pytest.raises(UsageError, match="reads with an encoder"):
+        loading.check_config(SimpleNamespace(model_type="t5", is_encoder_decoder=True))
+
+
+def test_a_model_without_position_ids_or_cut_logits_answers_alike(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = base.pad_left([base.prompt_ids("The capital of Osterland is")])
+    expected = base.forward(batch, keep=2)
+    monkeypatch.setattr(base, "_cuts_logits", False)
+    monkeypatch.setattr(base, "_counts_positions", False)
+    torch.testing.assert_close(base.forward(batch, keep=2), expected)
