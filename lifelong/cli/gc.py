@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, workspace
+from lifelong.cli.shell import Change, changes, emit, workspace
 
 if TYPE_CHECKING:
     from lifelong.results import Collected
@@ -16,14 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @changes
-def gc(
-    *,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def gc(change: Change) -> None:
     """Let go what the retention policy does not promise.
 
     Old snapshots, the packs that only they used, the directories of old jobs, and what a crash left behind, as
@@ -34,8 +26,8 @@ def gc(
     Example:
       lifelong gc --dry-run
     """
-    found = workspace(home).gc(reason=reason, actor=actor, dry_run=dry_run)
-    emit(found.to_dict(), as_json, lambda: _told(found))
+    found = workspace(change.home).gc(**change.recorded)
+    emit(found.to_dict(), change.as_json, lambda: _told(found))
 
 
 def _told(found: Collected) -> str:

@@ -9,7 +9,7 @@ import click
 
 from editlog.errors import PartlyDone
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, log_format, reads, signs, source_argument, workspace
+from lifelong.cli.shell import Change, changes, emit, log_format, reads, signs, source_argument, workspace
 
 if TYPE_CHECKING:
     from lifelong.report import JobReport
@@ -35,11 +35,7 @@ def ingest(
     spool: bool,
     sign: Path | None,
     sign_days: float | None,
-    actor: str | None,
-    reason: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
+    change: Change,
 ) -> None:
     """Append the facts of a file to the log.
 
@@ -55,7 +51,7 @@ def ingest(
       lifelong ingest facts.jsonl --author "Ada L." --reason "corrections of May"
       grep Paris facts.jsonl | lifelong ingest - --json
     """
-    receipt = workspace(home).ingest(
+    receipt = workspace(change.home).ingest(
         source,
         limit=limit,
         source_name=source_name,
@@ -64,11 +60,9 @@ def ingest(
         spool=spool,
         sign=sign,
         sign_days=sign_days,
-        actor=actor,
-        reason=reason,
-        dry_run=dry_run,
+        **change.recorded,
     )
-    emit(receipt.to_dict(), as_json, lambda: text.outcome(receipt.to_dict()))
+    emit(receipt.to_dict(), change.as_json, lambda: text.outcome(receipt.to_dict()))
     if receipt.spooled:
         said = f"The log is held: spooled as {receipt.spooled}. It is safe, but not yet in the log; the next writer"
         click.echo(f"{said} (`ingest`, `run`) takes it in.", err=True)
@@ -112,17 +106,7 @@ def _plan_text(found: Plan) -> str:
 @click.option("--executor", type=click.Choice(["local", "ray"]), help="Where waves train [default: lifelong.toml's].")
 @click.option("--if-ready", is_flag=True, help="Begin no job before [ready] in lifelong.toml says that one is due.")
 @changes
-def run(
-    *,
-    seed: int | None,
-    executor: str | None,
-    if_ready: bool,
-    actor: str | None,
-    reason: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def run(*, seed: int | None, executor: str | None, if_ready: bool, change: Change) -> None:
     """Apply what is pending: train, audit, publish.
 
     Exit code 3 if some facts failed or were held, 4 if the audit stopped the job and nothing was published.
@@ -133,18 +117,16 @@ def run(
     """
     from lifelong.cli.progress import progress_bar
 
-    opened = workspace(home)
+    opened = workspace(change.home)
     with progress_bar(log_format(opened)) as progress:
         report = opened.run(
             seed=seed,
             executor=executor,
             if_ready=if_ready,
-            actor=actor,
-            reason=reason,
-            dry_run=dry_run,
+            **change.recorded,
             progress=progress,
         )
-    emit(report.to_dict(), as_json, lambda: report_text(report))
+    emit(report.to_dict(), change.as_json, lambda: report_text(report))
     raise SystemExit(report.exit_code)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, workspace
+from lifelong.cli.shell import Change, changes, emit, workspace
 
 if TYPE_CHECKING:
     from lifelong.results import Merge
@@ -37,16 +36,7 @@ class Budget(click.ParamType[tuple[int, int]]):
 @click.option("--method", type=click.Choice(METHODS), help="How they become one [default: the recipe's, distil].")
 @click.option("--budget", type=Budget(), metavar="N|SIZE", help="As many experts at most, or a size such as 40MB.")
 @changes
-def merge(
-    *,
-    method: str | None,
-    budget: tuple[int, int] | None,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def merge(*, method: str | None, budget: tuple[int, int] | None, change: Change) -> None:
     """Merge experts, as the recipe's [merging] or a budget says.
 
     The most alike go first: facts that ask alike and answer the same. Each merged expert is audited on all its facts
@@ -60,9 +50,9 @@ def merge(
       lifelong merge --budget 40MB --reason "before the release"
     """
     experts, size = budget or (0, 0)
-    opened = workspace(home)
-    done = opened.merge(method=method, experts=experts, size=size, reason=reason, actor=actor, dry_run=dry_run)
-    emit(done.to_dict(), as_json, lambda: _told(done))
+    opened = workspace(change.home)
+    done = opened.merge(method=method, experts=experts, size=size, **change.recorded)
+    emit(done.to_dict(), change.as_json, lambda: _told(done))
 
 
 def _told(done: Merge) -> str:

@@ -9,7 +9,7 @@ import click
 
 from editlog.errors import PartlyDone
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, log_format, workspace
+from lifelong.cli.shell import Change, changes, emit, log_format, workspace
 
 if TYPE_CHECKING:
     from lifelong.rebasing import Rebased
@@ -20,17 +20,7 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The new workspace.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the training.")
 @changes
-def rebase(
-    *,
-    model: str,
-    out: Path,
-    seed: int,
-    actor: str | None,
-    reason: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def rebase(*, model: str, out: Path, seed: int, change: Change) -> None:
     """Replay the log onto another base, in a new workspace.
 
     Facts that the new base answers rightly by itself are skipped; the others are trained, audited and published
@@ -43,14 +33,12 @@ def rebase(
     """
     from lifelong.cli.progress import progress_bar
 
-    opened = workspace(home)
+    opened = workspace(change.home)
     with progress_bar(log_format(opened)) as progress:
-        done = opened.rebase(
-            out, model=model, seed=seed, actor=actor, reason=reason, dry_run=dry_run, progress=progress
-        )
-    emit(done.to_dict(), as_json, lambda: _text(done))
+        done = opened.rebase(out, model=model, seed=seed, **change.recorded, progress=progress)
+    emit(done.to_dict(), change.as_json, lambda: _text(done))
     unserved = sum(count for name, count in done.counts.items() if name not in ("applied", "known"))
-    if unserved and not dry_run:
+    if unserved and not change.dry_run:
         raise PartlyDone(f"{text.count(unserved, 'fact')} could not be brought over; {done.page} says why")
 
 

@@ -9,7 +9,7 @@ import click
 
 from editlog.errors import PartlyDone
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, workspace
+from lifelong.cli.shell import Change, changes, emit, workspace
 
 if TYPE_CHECKING:
     from lifelong.results import Recovered
@@ -20,15 +20,7 @@ if TYPE_CHECKING:
     "--from", "export", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of `log export`."
 )
 @changes
-def recover(
-    *,
-    export: Path | None,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def recover(*, export: Path | None, change: Change) -> None:
     """Bring a damaged log back from what verifies.
 
     Asks its database, then the replica, then the file given with --from, event by event. The damaged files are kept
@@ -40,8 +32,8 @@ def recover(
       lifelong log recover --dry-run
       lifelong log recover --from export.jsonl --reason "the disk failed"
     """
-    found = workspace(home).recover(export=export, reason=reason, actor=actor, dry_run=dry_run)
-    emit(found.to_dict(), as_json, lambda: _told(found))
+    found = workspace(change.home).recover(export=export, **change.recorded)
+    emit(found.to_dict(), change.as_json, lambda: _told(found))
     if not found.complete:
         raise PartlyDone(_lost(found))
 

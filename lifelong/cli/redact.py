@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, lines_of, workspace
+from lifelong.cli.shell import Change, changes, emit, lines_of, workspace
 
 
 @click.command()
 @click.argument("facts", nargs=-1, required=True, metavar="FACT...")
 @changes
-def redact(
-    facts: tuple[str, ...],
-    *,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def redact(facts: tuple[str, ...], *, change: Change) -> None:
     """Destroy the words of facts, for good.
 
     Their texts, the keys of their commitments, the experts that learned them and their anchors in every snapshot are
@@ -35,5 +25,5 @@ def redact(
       lifelong log redact f12 --reason "a request of 20 November" --dry-run
       lifelong log redact f12 --reason "a request of 20 November" --actor dpo
     """
-    done = workspace(home).redact(lines_of(facts), reason=reason, actor=actor, dry_run=dry_run)
-    emit(done.to_dict(), as_json, lambda: text.outcome(done.to_dict()))
+    done = workspace(change.home).redact(lines_of(facts), **change.recorded)
+    emit(done.to_dict(), change.as_json, lambda: text.outcome(done.to_dict()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 import click
 
@@ -67,9 +69,40 @@ def reads(command: Command) -> Command:
     return home_option(json_option(command))
 
 
-def changes(command: Command) -> Command:
-    """Options of a verb that changes a workspace: --reason, --actor, --dry-run, --home, --json."""
-    return reason_option(actor_option(dry_run_option(reads(command))))
+class Recorded(TypedDict):
+    """What every change tells the log, as arguments of the Python API."""
+
+    reason: str | None
+    actor: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a change was asked for: of which workspace, by whom and why, and whether it is only to be described."""
+
+    home: Path | None
+    as_json: bool
+    reason: str | None
+    actor: str | None
+    dry_run: bool
+
+    @property
+    def recorded(self) -> Recorded:
+        """What the Python API is told of it."""
+        return {"reason": self.reason, "actor": self.actor, "dry_run": self.dry_run}
+
+
+def changes(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of a verb that changes a workspace, as one `change`: --reason, --actor, --dry-run, --home, --json."""
+
+    @functools.wraps(command)
+    def asked(
+        *, home: Path | None, as_json: bool, reason: str | None, actor: str | None, dry_run: bool, **options: Any
+    ) -> None:
+        command(change=Change(home, as_json, reason, actor, dry_run), **options)
+
+    return reason_option(actor_option(dry_run_option(reads(asked))))
 
 
 def _moment(_ctx: click.Context, _param: click.Parameter, words: str | None) -> datetime | None:

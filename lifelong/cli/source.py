@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import changes, emit, reads, workspace
+from lifelong.cli.shell import Change, changes, emit, reads, workspace
 
 
 @click.group()
@@ -37,7 +37,7 @@ def list_sources(as_json: bool, home: Path | None) -> None:
 @source.command()
 @click.argument("name")
 @changes
-def pause(name: str, *, reason: str | None, actor: str | None, dry_run: bool, as_json: bool, home: Path | None) -> None:
+def pause(name: str, *, change: Change) -> None:
     """Let the facts of a source wait.
 
     They are taken in, and no job applies them before `lifelong source resume`. What is applied stays: `lifelong revert
@@ -47,21 +47,19 @@ def pause(name: str, *, reason: str | None, actor: str | None, dry_run: bool, as
     Example:
       lifelong source pause newswire --reason "the feed repeats itself"
     """
-    done = workspace(home).pause_source(name, reason=reason, actor=actor, dry_run=dry_run).to_dict()
-    emit(done, as_json, lambda: text.outcome(done))
+    done = workspace(change.home).pause_source(name, **change.recorded).to_dict()
+    emit(done, change.as_json, lambda: text.outcome(done))
 
 
 @source.command()
 @click.argument("name")
 @changes
-def resume(
-    name: str, *, reason: str | None, actor: str | None, dry_run: bool, as_json: bool, home: Path | None
-) -> None:
+def resume(name: str, *, change: Change) -> None:
     """Let jobs apply the facts of a paused source again.
 
     \b
     Example:
       lifelong source resume newswire --reason "the feed is mended"
     """
-    done = workspace(home).resume_source(name, reason=reason, actor=actor, dry_run=dry_run).to_dict()
-    emit(done, as_json, lambda: text.outcome(done))
+    done = workspace(change.home).resume_source(name, **change.recorded).to_dict()
+    emit(done, change.as_json, lambda: text.outcome(done))

@@ -7,24 +7,14 @@ from pathlib import Path
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import changes, dry_run_option, emit, json_option, lines_of, reads, signs, workspace
+from lifelong.cli.shell import Change, changes, dry_run_option, emit, json_option, lines_of, reads, signs, workspace
 
 
 @click.command()
 @click.argument("facts", nargs=-1, required=True, metavar="FACT...")
 @signs
 @changes
-def approve(
-    facts: tuple[str, ...],
-    *,
-    sign: Path | None,
-    sign_days: float | None,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def approve(facts: tuple[str, ...], *, sign: Path | None, sign_days: float | None, change: Change) -> None:
     """Approve facts that wait to be applied.
 
     With require_approval in lifelong.toml, a fact is applied once someone else than its author has approved it, and
@@ -34,24 +24,14 @@ def approve(
     Example:
       lifelong approve f12 --actor bob --reason "checked against the register"
     """
-    done = workspace(home).approve(
-        lines_of(facts), sign=sign, sign_days=sign_days, reason=reason, actor=actor, dry_run=dry_run
-    )
-    emit(done.to_dict(), as_json, lambda: text.outcome(done.to_dict()))
+    done = workspace(change.home).approve(lines_of(facts), sign=sign, sign_days=sign_days, **change.recorded)
+    emit(done.to_dict(), change.as_json, lambda: text.outcome(done.to_dict()))
 
 
 @click.command()
 @click.argument("facts", nargs=-1, required=True, metavar="FACT...")
 @changes
-def reject(
-    facts: tuple[str, ...],
-    *,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def reject(facts: tuple[str, ...], *, change: Change) -> None:
     """Keep facts from being applied.
 
     No job applies them until someone else than their author approves them. FACT is a name such as f12; `-` reads one a
@@ -61,8 +41,8 @@ def reject(
     Example:
       lifelong reject f12 --reason "the register says otherwise"
     """
-    done = workspace(home).reject(lines_of(facts), reason=reason, actor=actor, dry_run=dry_run)
-    emit(done.to_dict(), as_json, lambda: text.outcome(done.to_dict()))
+    done = workspace(change.home).reject(lines_of(facts), **change.recorded)
+    emit(done.to_dict(), change.as_json, lambda: text.outcome(done.to_dict()))
 
 
 @click.group()

@@ -7,21 +7,13 @@ from pathlib import Path
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import changes, dry_run_option, emit, lines_of, reads, workspace
+from lifelong.cli.shell import Change, changes, dry_run_option, emit, lines_of, reads, workspace
 
 
 @click.command()
 @click.argument("facts", nargs=-1, required=True, metavar="FACT...")
 @changes
-def retract(
-    facts: tuple[str, ...],
-    *,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def retract(facts: tuple[str, ...], *, change: Change) -> None:
     """Withdraw facts.
 
     An older fact of the same key answers again, or else the base model does.
@@ -32,24 +24,15 @@ def retract(
     Example:
       lifelong retract f12 --reason "the source was wrong"
     """
-    undo = workspace(home).retract(lines_of(facts), reason=reason, actor=actor, dry_run=dry_run)
-    emit(undo.to_dict(), as_json, lambda: text.outcome(undo.to_dict()))
+    undo = workspace(change.home).retract(lines_of(facts), **change.recorded)
+    emit(undo.to_dict(), change.as_json, lambda: text.outcome(undo.to_dict()))
 
 
 @click.command()
 @click.argument("job", required=False)
 @click.option("--source", help="Retract every fact of this source instead.")
 @changes
-def revert(
-    job: str | None,
-    *,
-    source: str | None,
-    reason: str | None,
-    actor: str | None,
-    dry_run: bool,
-    as_json: bool,
-    home: Path | None,
-) -> None:
+def revert(job: str | None, *, source: str | None, change: Change) -> None:
     """Retract every fact of a job, or of a source.
 
     \b
@@ -59,16 +42,14 @@ def revert(
     """
     if (job is None) == (source is None):
         raise click.UsageError("Name either a job or a --source.")
-    undo = workspace(home).revert(job=job, source=source, reason=reason, actor=actor, dry_run=dry_run).to_dict()
-    emit(undo, as_json, lambda: text.pairs(undo))
+    undo = workspace(change.home).revert(job=job, source=source, **change.recorded).to_dict()
+    emit(undo, change.as_json, lambda: text.pairs(undo))
 
 
 @click.command()
 @click.option("--to", metavar="JOB", help="What was served when this job had published [default: before the last].")
 @changes
-def rollback(
-    *, to: str | None, reason: str | None, actor: str | None, dry_run: bool, as_json: bool, home: Path | None
-) -> None:
+def rollback(*, to: str | None, change: Change) -> None:
     """Serve again what was served before.
 
     Takes about a second: nothing is trained. The facts applied since are held, and the next job goes on without them;
@@ -78,8 +59,8 @@ def rollback(
     Example:
       lifelong rollback --to job-11 --reason "job-12 broke the support answers"
     """
-    done = workspace(home).rollback(to=to, reason=reason, actor=actor, dry_run=dry_run).to_dict()
-    emit(done, as_json, lambda: text.outcome(done))
+    done = workspace(change.home).rollback(to=to, **change.recorded).to_dict()
+    emit(done, change.as_json, lambda: text.outcome(done))
 
 
 @click.command()
