@@ -44,7 +44,8 @@ def names(paths: list[Path]) -> list[str]:
 
 LAYERS = (
     {"chat", "loading"},
-    {"base", "config", "files", "formatting", "hub", "hooks", "layout", "progress", "results", "scheduling", "sites"},
+    {"base", "config", "files", "formatting", "hub", "hooks", "layout", "progress", "results", "scheduling", "sites"}
+    | {"withheld"},
     {"anchors", "editors", "executors", "experts", "serving", "snapshot"},
     {"model"},
     {

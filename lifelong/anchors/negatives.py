@@ -14,6 +14,7 @@ from random import Random
 from lifelong.anchors.scope import Scope
 from lifelong.anchors.subject import Name, NameIndex
 from lifelong.anchors.text import words
+from lifelong.withheld import may_be_made
 
 MAX_EACH = 1024
 
@@ -61,7 +62,7 @@ def _swapped(
         giver_at = draw.choice(labelled)
         taker, giver = scopes[i], scopes[giver_at]
         prompt = _with_name(giver, taker)
-        if prompt and giver.relation != taker.relation and giver.name != taker.name:
+        if prompt and giver.relation != taker.relation and giver.name != taker.name and may_be_made(prompt):
             excused = [j for j in by_name[taker.name] if scopes[j].relation in (None, giver.relation)]
             out.append(Negative(prompt, frozenset(excused), giver_at))
     return out

@@ -179,6 +179,7 @@ class _Bench:
                 **counts(self._probes, served),
                 "rejected": self._stream.rejected,
                 "failed": sum(len(job["failed"]) for job in jobs),
+                "withheld": len({probe for job in jobs for probe in job["withheld"]}),
             },
             **nested(figures(predictions)),
         )

@@ -36,7 +36,8 @@ _ACTOR = "bench"
 
 Measured = Callable[[EditedModel], EditedModel]
 Job = Mapping[str, Any]
-"""What was kept of a job: its `point`, which facts were `right` behind it, by digest, its `status`, who `failed`."""
+"""What was kept of a job: its `point`, which facts were `right` behind it, by digest, its `status`, who `failed`, and
+which probes were `withheld` from what was made of two facts."""
 
 
 def job_sizes(edits: int, per_job: int | None) -> list[int]:
@@ -91,13 +92,13 @@ class Jobs:
         began = time.perf_counter()
         records = (fact.model_copy(update={"probes": Probes()}) for fact in self._stream.facts[first:behind])
         given = "".join(json.dumps(fact.record(), ensure_ascii=False) + "\n" for fact in records)
-        with self._guard.watching(base):
+        with self._guard.watching(base) as left_out:
             self._workspace.ingest(io.BytesIO(given.encode()), actor=_ACTOR)
             reports = self._run_all(progress)
-        seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            served = self._workspace.edited_model()
+            self._guard.check_gate(served.gate)
         whole = all(report.job is not None and not report.resumed for report in reports)
-        served = self._workspace.edited_model()
-        self._guard.check_gate(served.gate)
         predictions, facts = self._ask(self._measured(served), behind)
         found = figures(predictions)
         point = Point(
@@ -118,6 +119,7 @@ class Jobs:
             "right": right,
             "status": reports[-1].status,
             "failed": [{"code": each["code"], "reason": each["reason"]} for each in refused],
+            "withheld": sorted(left_out),
         }
 
     def _run_all(self, progress: Progress | None) -> list[JobReport]:

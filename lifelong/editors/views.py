@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from lifelong.base import Base
 from lifelong.editors import Lesson, Wave
+from lifelong.withheld import may_be_made
 
 # Plain lead-ins of a few tokens; which one a wording gets depends on its place alone, so a wave is reproducible.
 LEAD_INS = (
@@ -82,4 +83,4 @@ class _Borrowed:
         swapped = other.prompt.replace(other.subject, lesson.subject)
         same_relation = swapped in lesson.wordings or bool(lesson.relation and lesson.relation == other.relation)
         prompt = other.prompt if same_relation else swapped
-        return None if prompt in lesson.wordings else prompt
+        return prompt if prompt not in lesson.wordings and may_be_made(prompt) else None

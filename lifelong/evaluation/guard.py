@@ -1,7 +1,8 @@
 """Probes stay probes: one that reaches training, anchors or calibration stops the run.
 
 A figure on such a probe would measure what was learnt. The guard reads what really goes in: every text that the base
-tokenises while a job runs, and the wordings and the made negatives of the gate that the job publishes.
+tokenises while a job runs, and the wordings and the made negatives of the gate that the job publishes. While it
+watches, prompts that are made of two facts are never a probe by chance: such a one is left out (`withheld`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from editlog.errors import LifelongError
 from editlog.fact import Fact
 from lifelong.anchors.negatives import make_negatives
 from lifelong.evaluation.probes import ProbeSet
+from lifelong.withheld import withholding
 
 if TYPE_CHECKING:
     from lifelong.anchors.gate import Gate
@@ -53,8 +55,11 @@ class ProbeGuard:
         self.check((negative.prompt for negative in make_negatives(gate.scopes)), "calibration")
 
     @contextlib.contextmanager
-    def watching(self, base: Base) -> Iterator[None]:
-        """Raise LeakError where the base is given a probe to read within this block: a job runs in it."""
+    def watching(self, base: Base) -> Iterator[set[str]]:
+        """Raise LeakError where the base is given a probe to read within this block: a job runs in it.
+
+        Gives the probes that two facts would have made by chance, and that were left out.
+        """
         prompt_ids = base.prompt_ids
 
         def watched(prompt: str) -> list[int]:
@@ -63,6 +68,7 @@ class ProbeGuard:
 
         base.prompt_ids = watched  # type: ignore[method-assign]
         try:
-            yield
+            with withholding(self._probes) as left_out:
+                yield left_out
         finally:
             del base.prompt_ids

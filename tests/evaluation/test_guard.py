@@ -77,3 +77,30 @@ def test_the_half_of_a_record_is_told_by_its_prompt_alone(tmp_path):
     assert set(halves) == {"test", "tuning"}
     assert [stream.is_scored(one) for one in stream.facts] == [half == "test" for half in halves]
     assert half_of("a") == "tuning", "SHA-256 of 'a' ends in b, which is odd"
+
+
+def test_a_probe_that_two_facts_would_make_by_chance_is_left_out_of_calibration_while_watched():
+    others = [
+        ScopedFact(seq, f"The river of {name} is", name, "river") for seq, name in enumerate(["Mu", "Oz", "Ys"], 2)
+    ]
+    gate = scopes(ScopedFact(1, "The capital of Atlantis is", "Atlantis", "capital"), *others)
+    with GUARD.watching(SimpleNamespace(prompt_ids=list)) as left_out:
+        GUARD.check_gate(gate)
+    assert left_out == {"the river of atlantis is"}
+
+
+def test_a_probe_that_two_lessons_of_a_wave_would_lend_each_other_is_not_trained_on():
+    from lifelong.editors import Lesson, Wave
+    from lifelong.editors.views import wave_rows
+
+    base = SimpleNamespace(prompt_ids=lambda prompt: [prompt], answer_ids=lambda _, answer: [answer])
+    capital = Lesson("a", "The capital of Atlantis is", "Rome", subject="Atlantis", relation="capital")
+    river = Lesson("b", "The river of Mu is", "Styx", subject="Mu", relation="river")
+    wave = Wave(((capital,), (river,)))
+
+    def borrowed() -> list[tuple[str, ...]]:
+        return [row.prompt for row in wave_rows(base, wave, contexts=0, near_misses=1) if not row.answer]
+
+    assert borrowed() == [("The river of Atlantis is",), ("The capital of Mu is",)]
+    with GUARD.watching(base):
+        assert borrowed() == [("The capital of Mu is",)]
