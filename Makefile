@@ -25,7 +25,7 @@ demo: $(INSTALLED) ## correct a language model with a few hundred facts, and loo
 	@$(BIN)/python examples/demo.py
 
 test: $(INSTALLED) ## run the tests, the slow ones and the full crash counts left out
-	@$(BIN)/python -m pytest -q -m 'not slow and not crash'
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow and not crash'
 
 test-slow: $(INSTALLED) ## run the slow tests only
 	@$(BIN)/python -m pytest -q -m 'slow and not crash'
