@@ -4,8 +4,9 @@
 
 Records of the tuning half of a stream get an expert each. Then at least `--share` of these experts are merged by the
 policy `budget`, `--facts` of them into one of rank `--rank`: with 4 and the rank that each had before, to a quarter of
-their bytes at equal dtype. One JSON line for the start, then one a method: figures of all records, and the same of the
-merged ones alone, by generated exact match. Nothing is dropped because it does not hold, as the audit would.
+their bytes at equal dtype. One JSON line for the start and one for the same experts in int8, then one a method:
+figures of all records, and the same of the merged ones alone, by generated exact match. Nothing is dropped because it
+does not hold, as the audit would.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
@@ -21,7 +23,7 @@ from benchmarks.tradeoff import drawn, figures, trained
 from lifelong.base import EMBEDDED, Base
 from lifelong.config import read_recipe
 from lifelong.experts.expert import Expert
-from lifelong.experts.kinds import LowRank, kind_of
+from lifelong.experts.kinds import Delta, LowRank, kind_of
 from lifelong.experts.merge import MIXES, merged
 from lifelong.experts.quantising import stored_as
 from policies.grouping import Groupable
@@ -41,6 +43,19 @@ def groups_of(records: Sequence[Record], *, share: float, facts: int) -> list[Gr
     left = len(records) - math.ceil(share * len(records) * (facts - 1) / facts)
     dials = Merging(policy="budget", experts=max(1, left), facts_per_expert=facts)
     return plan(carried, dials, lambda _: 1)
+
+
+def in_int8(experts: dict[int, Expert]) -> dict[int, Expert]:
+    """The same low-rank experts, stored in int8."""
+    return {
+        i: replace(expert, tensors={s: _int8(delta) for s, delta in expert.tensors.items()}, kind="lowrank-int8")
+        for i, expert in experts.items()
+    }
+
+
+def _int8(delta: Delta) -> Delta:
+    assert isinstance(delta, LowRank)
+    return stored_as(delta.floats().a, delta.floats().b, "int8")
 
 
 def mixed(method: str, group: Group, experts: dict[int, Expert], recipe: Recipe, rank: int) -> Expert:
@@ -77,6 +92,7 @@ def main(*, model: str, stream: str, limit: int, share: float, facts: int, rank:
         click.echo(json.dumps({**line, **figures(base, records, now), "of_merged": merged_alone}))
 
     told("none", experts, 0.0)
+    told("none, int8", in_int8(experts), 0.0)
     smaller = recipe.model_copy(update={"experts": recipe.experts.model_copy(update={"rank": rank})})
     for method in methods:
         began, now = time.process_time(), dict(experts)

@@ -85,6 +85,7 @@ def test_a_bench_asked_for_again_measures_nothing_again(result, stream, settings
         bench(stream, out=out, **{**settings, "per_job": 6})
 
 
+@pytest.mark.slow
 def test_a_bench_killed_between_jobs_goes_on_with_the_next(result, stream, settings, out):
     seed = out / "seed-0"
     for name in ("job-2.json", "predictions.jsonl", "served.json", "cost.json"):
@@ -94,6 +95,7 @@ def test_a_bench_killed_between_jobs_goes_on_with_the_next(result, stream, setti
     assert again.seconds_per_edit is None, "the second job was not timed as a whole"
 
 
+@pytest.mark.slow
 def test_more_is_measured_where_it_is_asked_for(result, stream, settings, out, tmp_path):
     (tmp_path / "pool.txt").write_text(
         "Who painted the night?\nIt was a cold winter in\nwhat is a cloud", encoding="utf-8"
