@@ -31,9 +31,14 @@ ALLOWED: dict[str, tuple[dict[str, int], str]] = {
     "editlog/witness.py": ({"write_text": 1, "replace": 1}, "a note of when it was told"),
     "lifelong/cli/log.py": ({"open": 1}, "an export, into a file that the user names"),
     "lifelong/cli/output.py": ({"write_bytes": 1}, "an answer, into a file that the user names"),
+    "lifelong/evaluation/reference.py": ({"open": 1}, "answers kept to save time: a line cut off is asked for again"),
     "lifelong/export/merged.py": ({"write_text": 2, "rename": 1}, "an export, into a folder that the user names"),
     "lifelong/ingesting.py": ({"open": 1, "rename": 1}, "rejected lines: the user has them still, in the file given"),
     "lifelong/lease.py": ({"open": 3}, "a lock file and who holds it: a crash ends what it says"),
+    "lifelong/rebasing.py": (
+        {"copytree": 1, "open": 1},
+        "done again by the same command, which a crash leaves unfinished",
+    ),
     "lifelong/snapshot.py": (
         {"write_bytes": 3, "copyfile": 1},
         "a snapshot's files: publish_directory syncs all before its rename",
@@ -70,7 +75,7 @@ def changes(source: str) -> Counter[str]:
             method = isinstance(call.func, ast.Attribute)
             if owner == "os" or set("wax+") & set(_mode(call, method=method)):
                 found["open"] += 1
-        elif name == "copy" and not call.args:
+        elif name == "copy" and (owner == "copy" or not call.args):
             continue  # of a value: that of a file has a name
         elif name in CHANGES and isinstance(call.func, ast.Attribute):
             found[name] += 1
@@ -123,6 +128,7 @@ def test_no_way_to_change_a_file_is_overlooked(line: str) -> None:
         "text.replace('a', 'b')",
         "at.replace(tzinfo=UTC)",
         "value.copy()",
+        "copy.copy(value)",
         "durable.rename(a, b)",
     ],
 )
