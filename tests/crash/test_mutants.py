@@ -32,6 +32,7 @@ RACES, FENCE, WITNESS = "tests/editlog/test_races.py", "tests/editlog/test_fence
 HEAD, REPLICA, RECOVER = "tests/editlog/test_head.py", "tests/editlog/test_replica.py", "tests/editlog/test_recover.py"
 FALLBACK, INBOX = "tests/editlog/test_fallback.py", "tests/editlog/test_inbox.py"
 APPEND = "tests/crash/test_append_power.py"
+SCREENING = f"{TAMPER} tests/editlog/test_derivation.py"
 PACK, HOSTILE, SNAPSHOT = (
     "tests/experts/test_pack.py",
     "tests/experts/test_hostile_packs.py",
@@ -50,13 +51,39 @@ MUTANTS = {
     "verify: guards": Mutant("editlog/verify.py", "*_guards(con), ", "", TAMPER),
     "verify: chain": Mutant("editlog/verify.py", "*_chain(con), ", "", TAMPER),
     "verify: texts": Mutant("editlog/verify.py", "*_chain(con), *_texts(con)]", "*_chain(con)]", TAMPER),
-    "verify: a missing event": Mutant("editlog/verify.py", "if seq > expected:", "if False:", TAMPER),
+    "verify: a missing event": Mutant("editlog/verify.py", "if seq > before + 1:", "if False:", TAMPER),
     "verify: an event's hash": Mutant("editlog/verify.py", "seq)) != chained:", "seq)) == b'':", TAMPER),
     "verify: canonical body": Mutant("editlog/verify.py", "if canonical != body.encode():", "if False:", TAMPER),
     "verify: commitment": Mutant("editlog/verify.py", "if not hmac.compare_digest(", "if False and (", TAMPER),
     "verify: digest and key": Mutant(
         "editlog/verify.py", 'Finding(seq, "text", f"the digest', 'Finding(None, "text", f"the digest', TAMPER
     ),
+    # What DuckDB passes unseen
+    "screening: an event's hash": Mutant(
+        "editlog/derivation.py", " AND unhex({_LINK}) = hash, false)", ", false)", SCREENING
+    ),
+    "screening: a body as it is written": Mutant(
+        "editlog/derivation.py",
+        'AND NOT coalesce({_matches("body", _BODY)} AND unhex',
+        "AND NOT coalesce(unhex",
+        SCREENING,
+    ),
+    "screening: commitment": Mutant(
+        "editlog/derivation.py",
+        """ AND contains(body, '"{COMMITMENT_TAG}' || {_hmac("secret", _record())} || '"')""",
+        "",
+        SCREENING,
+    ),
+    "screening: lists as they are written": Mutant(
+        "editlog/derivation.py", 'AND (more IS NULL OR {_matches("more", _MORE)}) AND', "AND", SCREENING
+    ),
+    "screening: digest": Mutant(
+        "editlog/derivation.py",
+        """AND unhex({_sha256(_blob(FACT_DOMAIN), _record("probes"))}) = digest AND""",
+        "AND",
+        SCREENING,
+    ),
+    "screening: key": Mutant("editlog/derivation.py", " AND {_KEY} = key, false)", ", false)", SCREENING),
     # HEAD and LENGTH
     "HEAD: its own check": Mutant("editlog/head.py", "if head.encode() != raw:", "if False:", HEAD),
     "HEAD: the log's end": Mutant(
