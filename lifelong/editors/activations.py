@@ -60,6 +60,11 @@ class UpperLayers:
             projections = _attention_projections(base, self._first)
             self._mixer = projections[0] if len(projections) == 1 else None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self._base.device
+
     @torch.no_grad()
     def store(self, batch: Batch, keep: int) -> Stored:
         """Run the base once and keep what no edit changes; `keep` positions at the end predict answers."""

@@ -62,6 +62,11 @@ RECIPES = {
     "rome": Promise({"method": EXACT}, scoped=False, forgets=True),
     "memit": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, forgets=True),
     "coachhook": Promise({"method": {**EXACT, "preserve": 1e-3}}, scoped=False, forgets=True),
+    "malmen": Promise(
+        {"method": {"layers": [0], "meta_steps": 4, "meta_batch": 8, "rank": 8, "contexts": 0}},
+        scoped=False,
+        forgets=True,
+    ),
     "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, forgets=True),
 }
 
