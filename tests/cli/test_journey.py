@@ -167,7 +167,7 @@ def test_experts_recipes_config_and_doctor(call: Cli, edited: dict[str, Any]) ->
     mine = next(row for row in rows if edited["ref"] in row["facts"])
     shown = call("experts", "show", mine["hash"].removeprefix("sha256:")[:16], "--json").json
     assert (shown["hash"], [fact["fact"] for fact in shown["facts"]]) == (mine["hash"], mine["facts"])
-    assert [row["name"] for row in call("recipes", "list", "--json").json] == ["default"]
+    assert "default" in [row["name"] for row in call("recipes", "list", "--json").json]
     dials = call("recipes", "show", "default", "--json").json
     assert call("config", "show", "--json").json["recipe"] == dials
     assert all(check["ok"] for check in call("doctor", "--json").json)

@@ -98,6 +98,17 @@ HALLUEDIT = {
     "reversed": "Who was created by The Fountain?",
     "hops": [{"n": 2, "q": "What nationality is the creator of The Fountain?", "a": "French"}],
 }
+HALLUEDIT_CSV = {
+    "topic": "art",
+    "subject": "The Fountain",
+    "relation": "creator",
+    "object": "Bartholdi",
+    "question": "Who is the creator of The Fountain?",
+    "paraphrased_question": "Who designed The Fountain?",
+    "locality_question": "What is a famous work by Bartholdi?",
+    "question_2hop": "What nationality is the creator of The Fountain?",
+    "answer_2hop": "French",
+}
 ROME = {
     "case_id": 0,
     "requested_rewrite": {
@@ -117,7 +128,17 @@ WIKIBIO = {
     "labels": "She was born.",
     "locality": {"Relation_Specificity": [{"prompt": "Ann's mother is", "ground_truth": ["Eve"]}]},
 }
-EVERY_FORMAT = [OWN, COUNTERFACT, ZSRE, KNOWEDIT, WIKIBIGEDIT, WIKIBIGEDIT_ORIGINAL, HALLUEDIT, ROME, WIKIBIO]
+HALLUEDIT_CSV = {
+    "topic": "people",
+    "subject": "Ada Finch",
+    "relation": "occupation",
+    "object": "miller",
+    "question": "What does Ada Finch do?",
+    "paraphrased_question": "What is the work of Ada Finch?",
+}
+EVERY_FORMAT = [
+    OWN, COUNTERFACT, ZSRE, KNOWEDIT, WIKIBIGEDIT, WIKIBIGEDIT_ORIGINAL, HALLUEDIT, HALLUEDIT_CSV, ROME, WIKIBIO
+]  # fmt: skip
 
 
 def read(*records, **options):

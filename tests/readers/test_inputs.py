@@ -11,7 +11,6 @@ import json
 import lzma
 import tracemalloc
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -199,18 +198,16 @@ def test_romes_nested_record_may_come_from_parquet(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_memory_is_flat(tmp_path: Path, kind: str) -> None:
-    """Five times the rows take no more memory, as Python's allocator counts it."""
+    """Four times the rows take no more memory, as Python's allocator counts it."""
 
     def peak(rows: int) -> int:
         path = tmp_path / f"{rows}.{kind}"
         records = [{"prompt": f"The capital of land {number} is", "target": "Marbeck"} for number in range(rows)]
         path.write_bytes(as_csv(records) if kind == "csv" else as_parquet(records))
-        reader = iter(open_records(path))
-        list(islice(reader, 100))
         tracemalloc.start()
-        assert sum(1 for _ in reader) == rows - 100
+        assert sum(1 for _ in open_records(path)) == rows
         _, found = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return found
 
-    assert peak(5_000) < 1.2 * peak(1_000) + 200_000
+    assert peak(10_000) < 1.2 * peak(2_500) + 200_000
