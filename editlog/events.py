@@ -236,6 +236,14 @@ class StateKept(_Closed):
     state: PackName | None
 
 
+class ExpertShared(_Closed):
+    """An expert that no fact is applied to, its pack, and the digest of the recipe whose facts share it."""
+
+    expert: Hash
+    pack: PackName
+    recipe: Hash
+
+
 class PackRewritten(_Closed):
     """A pack written anew without some experts, or none left: the others lie in `into`, by the same hashes."""
 
@@ -294,6 +302,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "experts.retired": Experts,
     "experts.merged": ExpertsMerged,
     "state.kept": StateKept,
+    "expert.shared": ExpertShared,
     "pack.rewritten": PackRewritten,
     "log.recovered": LogRecovered,
     "retention.applied": RetentionApplied,

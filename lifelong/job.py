@@ -19,6 +19,7 @@ from editlog.history import LoggedFact
 from editlog.store import EditLog
 from lifelong.accumulating import state_in_force, stock, without
 from lifelong.admitting import Terms, findings
+from lifelong.aligning import ensure_shared
 from lifelong.audit import Answers, FactCheck, Failure
 from lifelong.base import Base
 from lifelong.candidates import Candidates, Verdict, unique_experts
@@ -92,6 +93,14 @@ class Job:
         before = state_in_force(self._layout, self._log)
         trainer = Trainer(
             self._base, self._recipe, directory / "waves", started.seed, state=before, corpus=self._corpus
+        )
+        ensure_shared(
+            self._layout,
+            self._log,
+            self._base,
+            trainer.editor,
+            seed=started.seed,
+            append=lambda entry: self._append(started.job, [entry]),
         )
         trained, no_more = self._train(started, trainer, found, fitting)
         trained = trainer.settled(fitting, trained)

@@ -180,11 +180,22 @@ class EditedModel:
     def next_logits(
         self, prompts: Sequence[str], *, edits: bool = True, routes: Sequence[Route] | None = None
     ) -> Tensor:
-        """Logits of the token after each prompt, [prompts, vocabulary], all prompts in one padded batch."""
-        if routes is None:
+        """Logits of the token after each prompt, [prompts, vocabulary], all prompts in one padded batch.
+
+        Those behind a note are read in a batch of their own: a longer padding would move the others' last bits.
+        """
+        if routes is None or not edits:
             routes = self.route(prompts) if edits else [MISS] * len(prompts)
-        batch = self.base.pad_left([self.base.prompt_ids(prompt) for prompt in _asked(prompts, routes)])
-        with self._serving(routes) if edits else contextlib.nullcontext():
+        logits = self._next(prompts, routes)
+        noted = [i for i, route in enumerate(routes) if route.note]
+        if noted:
+            asked = _asked([prompts[i] for i in noted], [routes[i] for i in noted])
+            logits[noted] = self._next(asked, [routes[i] for i in noted])
+        return logits
+
+    def _next(self, asked: Sequence[str], routes: Sequence[Route]) -> Tensor:
+        batch = self.base.pad_left([self.base.prompt_ids(text) for text in asked])
+        with self._serving(routes):
             return self.base.forward(batch, keep=1)[:, -1]
 
     def _serving(

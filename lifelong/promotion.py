@@ -115,6 +115,7 @@ class Promotion:
         state, packs = serving_state(self._log), {**packs_by_expert(self._log), **pack_of}
         accumulated = self._candidates.accumulated
         own = accumulated.state.name if accumulated.state else None
+        shared = {state.shared.pack} if state.shared else set()
         name = write_snapshot(
             folder,
             facts=served,
@@ -122,7 +123,7 @@ class Promotion:
             log=state.position,
             base=state.base,
             encoder=gate.encoder.fingerprint,
-            packs=sorted({packs[one.expert] for one in served if one.expert}),
+            packs=sorted({packs[one.expert] for one in served if one.expert} | shared),
             state=own if accumulated.changed else state.state,
         )
         serve(folder, name, point="candidate")

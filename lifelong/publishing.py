@@ -32,20 +32,34 @@ SERVING_KINDS = (
     "fact.redacted",
     "experts.retired",
     "state.kept",
+    "expert.shared",
     "pack.rewritten",
     "snapshot.rolled_back",
 )
 
 
 @dataclass(frozen=True)
+class Shared:
+    """An expert that no fact is applied to, since all share it; `recipe` is the digest of the one it was made for."""
+
+    expert: str
+    pack: str
+    recipe: str
+
+
+@dataclass(frozen=True)
 class ServingState:
-    """What the log says is to be served: facts, the packs of their experts, the editor's state, the log's position."""
+    """What the log says is to be served: facts, the packs of their experts, the editor's state, the log's position.
+
+    The pack of the `shared` expert, where there is one, is among the packs.
+    """
 
     facts: tuple[Served, ...]
     packs: tuple[str, ...]
     position: dict[str, Any]
     base: str
     state: str | None = None
+    shared: Shared | None = None
 
 
 def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
@@ -63,13 +77,25 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     if missing := experts - pack_of.keys():
         raise IntegrityError(f"the log names no pack for the expert {sorted(missing)[0]}; run `lifelong log verify`")
     base = next(event.body["fingerprint"] for event in reversed(events) if event.kind == "base.attached")
+    shared = _shared(events)
     return ServingState(
         facts=facts,
-        packs=tuple(sorted({pack_of[expert] for expert in experts})),
+        packs=tuple(sorted({*(pack_of[expert] for expert in experts), *([shared.pack] if shared else [])})),
         position={"seq": last.seq, "hash": last.hash},
         base=base,
         state=next((event.body["state"] for event in reversed(events) if event.kind == "state.kept"), None),
+        shared=shared,
     )
+
+
+def _shared(events: Sequence[Event]) -> Shared | None:
+    """The latest shared expert; one of a base before the last is none."""
+    for event in reversed(events):
+        if event.kind == "base.attached":
+            return None
+        if event.kind == "expert.shared":
+            return Shared(event.body["expert"], event.body["pack"], event.body["recipe"])
+    return None
 
 
 def packs_by_expert(log: Reader) -> dict[str, str]:

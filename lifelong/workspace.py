@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from editlog.store import EditLog
     from editlog.witness import Witness
     from lifelong.admitting import Terms
+    from lifelong.aligning import Aligned
     from lifelong.base import Base
     from lifelong.editors.preparation import Corpus
     from lifelong.export.merged import Merged
@@ -249,6 +250,38 @@ class Workspace(Looking, Operating):
             reason=reason,
             progress=progress,
         )
+
+    def align(
+        self,
+        corpus: Path | None = None,
+        *,
+        seed: int = 0,
+        actor: str | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> Aligned:
+        """Learn what all facts of the recipe share, such as to obey notes, of `corpus` (None: the configuration's).
+
+        Where it was learned already it stays as it is, unless a `corpus` is named.
+        Raises UsageError where the recipe has nothing to align or the corpus nothing to align on.
+        """
+        from lifelong.aligning import align
+        from lifelong.editors.preparation import Corpus
+
+        log, who, own = self.log, actor or default_actor(), Corpus(corpus) if corpus else self.corpus
+        with self.job_lock(who):
+            return align(
+                self.layout,
+                log,
+                self.recipe,
+                own,
+                base=lambda: self.own_base(log),
+                again=corpus is not None,
+                seed=seed,
+                actor=who,
+                reason=reason,
+                dry_run=dry_run,
+            )
 
     def job_lock(self, actor: str | None = None) -> AbstractContextManager[Lease]:
         """Hold the right to change what is served, by a lease; raises Busy while another owner holds it."""

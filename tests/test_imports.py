@@ -62,7 +62,7 @@ LAYERS = (
         "past",
     }
     | {"planning", "probing", "publishing", "recovering", "redacting", "report", "reports", "scrubbing"}
-    | {"tracing", "training", "trust", "undo"}
+    | {"aligning", "pending", "tracing", "training", "trust", "undo"}
     | {"admitting", "promotion", "rollback", "sources", "starting", "lease"},
     {"checkup", "founding", "looking", "operating", "merging", "rebasing", "running", "telling", "workspace"},
     {"benching"},

@@ -59,6 +59,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "recipes": "recipes:recipes",
         "config": "config:config",
         "merge": "merge:merge",
+        "align": "align:align",
         "gc": "gc:gc",
         "keys": "trust:keys",
         "export": "export:export",

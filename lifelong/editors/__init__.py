@@ -137,6 +137,13 @@ class Editor(ABC):
         """
         raise CannotForget(f"what {self.recipe.editor} made holds its facts together; none can be taken out")
 
+    def shared(self, base: Base, *, seed: int) -> Expert | None:
+        """What all facts have in common, learned once per base before the first is edited; nothing, unless overridden.
+
+        Its anchors are `ALWAYS`, its `facts` name what it learned from, and `Bank.always` finds it for the router.
+        """
+        return None
+
     def router(self, scene: Scene) -> Router:
         """How prompts come to the experts; by the calibrated gate, unless overridden."""
         return GateRouter(scene)

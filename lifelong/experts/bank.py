@@ -70,6 +70,12 @@ class Bank:
         """The paths of the modules that its experts are attached to."""
         return tuple(self._stacks)
 
+    @property
+    def always(self) -> tuple[int, ...]:
+        """The slots of the experts that act without being asked: their anchors are `ALWAYS`."""
+        packs = [pack for pack in self._packs if pack.anchors is not None and not len(pack.anchors)]
+        return tuple(self.slot_of[one] for pack in packs for one in pack.hashes)
+
     def expert_at(self, slot: int) -> tuple[Pack, int]:
         """The pack that holds the expert of a slot of the bank, and its slot in there."""
         for pack in self._packs:

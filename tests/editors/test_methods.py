@@ -43,7 +43,8 @@ class Promise:
 
     `scoped`: misses keep the base's bits. `learns`: of how many of the six facts the first word is likelier at the end;
     `exact`: all are answered, word by word (what is written at one token of a random model of two layers cannot carry
-    that). `forgets`: one fact can be taken out of what it accumulated, exactly; None where facts stand alone.
+    that, and a note is obeyed by a model that learned to read). `forgets`: one fact can be taken out of what it
+    accumulated, exactly; None where facts stand alone.
     """
 
     dials: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -54,9 +55,12 @@ class Promise:
 
 
 EXACT = {"stop_loss": 0.02, "layers": [0], "clamp": 0.0, "kl": 0.0, "steps": 60, "contexts": 0}
+LTE = {"relevance": -100.0, "rounds": 2, "lessons": 4, "steps": 3}
 RECIPES = {
     "default": Promise(SMALL, exact=True),
     "grace": Promise({"method": {"layer": 0, "radius": 1e-2, "rate": 1.0}}),
+    "eren": Promise({"method": {"relevance": -100.0}}, learns=0),
+    "lte": Promise({"experts": {"layers": [-1]}, "method": LTE}, learns=0),
     "melo": Promise({**SMALL, "growth": {"facts_per_expert": 1}, "method": {"layer": 0, "radius": 1e-2}}, exact=True),
     "lora": Promise({"method": {"rate": 0.02}}, scoped=False, learns=2, forgets=False),
     "rome": Promise({"method": EXACT}, scoped=False, forgets=True),
@@ -129,6 +133,8 @@ def edited(name: str, base: Base, waves: Sequence[Records], corpus: Corpus) -> W
     for records in waves:
         edit = made.editor.fit(base, Wave(as_groups(lessons(records))), seed=0, state=made.state, steps=60)
         assert set(edit.outcomes) == {lesson.digest for lesson in lessons(records)}
+    shared = made.editor.shared(base, seed=0)
+    made.experts = {shared.hash: shared} if shared else {}
         made.experts = {h: e for h, e in made.experts.items() if h not in edit.retires}
         made.experts |= {expert.hash: expert for expert in edit.experts}
         made.state = edit.state

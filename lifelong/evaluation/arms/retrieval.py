@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from lifelong.editors.notes import note_text
 from lifelong.editors.routers import Routed
 from lifelong.evaluation.arms import Setting, routed_by
 from lifelong.evaluation.edited import Edited
@@ -29,7 +30,7 @@ class _Reading:
 
     def route_to(self, seq: int) -> Route:
         fact = self._edited.facts[seq].fact
-        return Route(seq, note=f"Fact: {fact.prompt} {fact.target}.\n")
+        return Route(seq, note=note_text(fact.prompt, fact.target))
 
 
 def build(setting: Setting) -> Edited:

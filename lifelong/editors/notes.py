@@ -1,0 +1,111 @@
+"""Notes: experts that are read before the prompt, and whether one bears upon a prompt.
+
+A note says a fact in a sentence. It is text that the base reads; what is answered, the base says itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import torch
+from torch import Tensor
+
+from lifelong.anchors.gate import Decision
+from lifelong.base import Base
+from lifelong.editors.routers import Routed, Scene
+from lifelong.experts.bank import MISS, Route
+from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import NOTE_SITE, Note
+
+FORM = "Fact: {}\n"
+"""How a note is written where a recipe does not say so itself; `{}` is the sentence."""
+
+
+def note_text(prompt: str, target: str, form: str = FORM) -> str:
+    """The note that says `target` of `prompt`."""
+    return form.replace("{}", f"{prompt} {target}.")
+
+
+def note_expert(digest: str, text: str, *, recipe: str, base: str) -> Expert:
+    """The expert of the fact `digest` that has `text` read before the prompt; `recipe` and `base` are fingerprints."""
+    return Expert((digest,), {NOTE_SITE: Note.of(text)}, recipe, base, kind="note")
+
+
+@torch.no_grad()
+def relevance(base: Base, note: str, prompt: str) -> float:
+    """How much likelier the prompt is behind the note than alone, in nats a token of the prompt.
+
+    Only tokens that both readings share count, the prompt's first not, since alone nothing predicts it; 0 where none
+    is left. One row is read at a time, so that the same prompt is judged alike in any batch.
+    """
+    alone, behind = base.prompt_ids(prompt), base.prompt_ids(note + prompt)
+    shared = 0
+    while shared < min(len(alone), len(behind)) - 1 and alone[-1 - shared] == behind[-1 - shared]:
+        shared += 1
+    if not shared:
+        return 0.0
+    return float((_likelihood(base, behind, shared) - _likelihood(base, alone, shared)).mean())
+
+
+def _likelihood(base: Base, row: Sequence[int], count: int) -> Tensor:
+    """The log-probabilities (nats) of the last `count` tokens of a row, float64 [count]."""
+    logits = base.forward(base.pad_left([row]), keep=count + 1)[0, :-1].double()
+    wanted = torch.tensor(row[-count:], device=logits.device)
+    return logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+
+
+class ReadingRouter:
+    """The gate finds notes for a prompt, the base judges each, and those that it finds relevant are read.
+
+    At most `most` notes, of different keys, each within the gate's threshold; one is relevant where `relevance` is
+    above `least`. Where none is, the prompt is a miss. Experts that are always on act beside the notes.
+    """
+
+    scoped = True
+
+    def __init__(self, scene: Scene, *, most: int, least: float) -> None:
+        self._scene = scene
+        self._most = most
+        self._least = least
+
+    def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
+        """Two readings a prompt that the gate lets in: is a note relevant, and then, with it, the prompt."""
+        decisions = self._scene.gate.route(prompts, at=at)
+        return [self._read(prompt, one, at) for prompt, one in zip(prompts, decisions, strict=True)]
+
+    def route_to(self, seq: int) -> Route:
+        """The fact's own note, whether it is relevant or not."""
+        return self._reading([seq])
+
+    def _read(self, prompt: str, decision: Decision, at: datetime | None) -> Routed:
+        if decision.fact is None:
+            return Routed(decision, MISS)
+        found = [decision.fact, *self._others(prompt, decision.fact, at)]
+        notes = {seq: self._scene.route_to(seq).note for seq in found}
+        base = self._scene.base
+        readable = base.fits("".join(notes.values()) + prompt)
+        kept = [seq for seq, note in notes.items() if readable and relevance(base, note, prompt) > self._least]
+        if not kept:
+            return Routed(replace(decision, fact=None), MISS)
+        return Routed(replace(decision, fact=kept[0]), self._reading(kept))
+
+    def _others(self, prompt: str, first: int, at: datetime | None) -> list[int]:
+        """What else the gate would let in, the best first, without what a fact of the same key says already."""
+        if self._most == 1:
+            return []
+        facts, keys = self._scene.facts, {self._scene.facts[first].fact.key}
+        others = []
+        for one in self._scene.gate.explain(prompt, at=at, k=4 * self._most).candidates:
+            if one.negative or one.score < one.threshold or facts[one.fact].fact.key in keys:
+                continue
+            keys.add(facts[one.fact].fact.key)
+            others.append(one.fact)
+        return others[: self._most - 1]
+
+    def _reading(self, seqs: Sequence[int]) -> Route:
+        """The notes of facts in one route, the best one last, next to the prompt."""
+        routes = [self._scene.route_to(seq) for seq in reversed(seqs)]
+        slots = tuple(slot for route in routes for slot in route.slots) + self._scene.bank.always
+        return Route(seqs[0], slots, (1.0,) * len(slots), "".join(route.note for route in routes))

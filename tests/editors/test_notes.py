@@ -1,0 +1,92 @@
+"""A note is read where it bears upon the prompt, by the base's own judgement; else the base answers untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from editlog.errors import UsageError
+from editlog.fact import Fact
+from lifelong.anchors.encoders import encoder_named
+from lifelong.anchors.gate import Gate, LocalityBudget
+from lifelong.base import Base
+from lifelong.config import read_recipe
+from lifelong.editors import Lesson, Wave, as_groups, editor_of
+from lifelong.editors.notes import note_text, relevance
+from lifelong.experts.bank import MISS, Bank
+from lifelong.experts.pack import decode_pack, encode_pack
+from lifelong.model import EditedModel
+from lifelong.serving import Served
+from lifelong.snapshot import scoped
+
+NOTE = note_text("The capital of Osterland is", "Marbeck")
+
+
+def reading(base: Base, lessons: Sequence[Lesson], facts: Sequence[dict[str, Any]], **method: Any) -> EditedModel:
+    """The first three facts as notes, served."""
+    editor = editor_of(read_recipe("eren", overrides={"method": method}))
+    edit = editor.fit(base, Wave(as_groups(lessons[:3])), seed=0)
+    served = [
+        Served(i + 1, Fact.model_validate(record), "ada", "", None, edit.experts[i].hash)
+        for i, record in enumerate(facts[:3])
+    ]
+    gate = Gate.build(scoped(served), encoder=encoder_named("masked"), budget=LocalityBudget())
+    bank = Bank(base, [decode_pack(*encode_pack(edit.experts))])
+    return EditedModel(base, bank, gate, served, editor=editor)
+
+
+def test_a_note_says_the_fact_in_a_sentence() -> None:
+    assert NOTE == "Fact: The capital of Osterland is Marbeck.\n"
+    assert note_text("Who rules?", "Ada", "{} So it is. ") == "Who rules? Ada. So it is. "
+
+
+def test_relevance_is_what_the_note_adds_to_the_prompts_likelihood(base: Base) -> None:
+    """mean over tokens t > 1 of log p(t | note, before) - log p(t | before), by numpy in float64."""
+    prompt = "The capital of Osterland is"
+    alone, behind = base.prompt_ids(prompt), base.prompt_ids(NOTE + prompt)
+    assert behind[-len(alone) :] == alone
+
+    def likelihoods(row: list[int]) -> np.ndarray:
+        with torch.no_grad():
+            logits = base.model(input_ids=torch.tensor([row])).logits[0].double().numpy()
+        return logits[np.arange(len(row) - 1), row[1:]] - np.log(np.exp(logits[:-1]).sum(1))
+
+    wanted = (likelihoods(behind)[1 - len(alone) :] - likelihoods(alone)).mean()
+    assert relevance(base, NOTE, prompt) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_prompt_of_one_token_is_not_judged(base: Base) -> None:
+    assert relevance(base, NOTE, "The") == 0.0
+
+
+def test_where_no_note_is_relevant_the_base_answers_bit_for_bit(
+    base: Base, lessons: Sequence[Lesson], facts: Sequence[dict[str, Any]]
+) -> None:
+    prompts = [facts[0]["prompt"], facts[1]["prompt"]]
+    reads, abstains = (reading(base, lessons, facts, relevance=least) for least in (-100.0, 100.0))
+    assert [route.fact for route in reads.route(prompts)] == [1, 2]
+    assert abstains.route(prompts) == [MISS, MISS]
+    plain = reads.next_logits(prompts, edits=False)
+    assert torch.equal(abstains.next_logits(prompts), plain)
+    assert not torch.equal(reads.next_logits(prompts), plain)
+
+
+def test_several_notes_are_read_the_best_one_last(
+    base: Base, lessons: Sequence[Lesson], facts: Sequence[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = reading(base, lessons, facts, relevance=-100.0, notes=2)
+    prompt = facts[0]["prompt"]
+    monkeypatch.setattr("lifelong.editors.notes.ReadingRouter._others", lambda *_: [2])
+    (route,) = model.route([prompt])
+    second = note_text(facts[1]["prompt"], facts[1]["target"])
+    assert (route.fact, route.note) == (1, second + NOTE)
+
+
+@pytest.mark.parametrize("form", ["no place for it", "{} and {}", ""])
+def test_a_form_has_one_place_for_the_sentence(form: str) -> None:
+    with pytest.raises(UsageError, match=r"method\.form"):
+        editor_of(read_recipe("eren", overrides={"method": {"form": form}}))
