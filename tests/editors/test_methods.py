@@ -71,6 +71,7 @@ RECIPES = {
         scoped=False,
         forgets=True,
     ),
+    "memoe": Promise({**SMALL, "method": {"layer": -1, "experts": 2, "rate": 0.02}}, learns=2, forgets=False),
     "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, forgets=True),
 }
 

@@ -1,0 +1,176 @@
+"""MEMoE: a mixture of experts that bypasses one feed-forward layer, routed by the entity that a prompt is about.
+
+The base stays frozen; all experts and their router learn each wave together, whole (batch editing), and wave by wave
+from where the last one ended (sequential-batch editing). The knowledge anchor of a prompt is the mean embedding of the
+tokens of its entity: of the lesson's subject, and in use of that of the fact that the gate names.
+
+Other than the paper: whether a prompt enters the bypass at all is decided by the calibrated gate, so that every other
+prompt keeps the base's own bits; and an expert is a low-rank matrix upon what the layer's last projection reads, behind
+the layer's own non-linearity. Shared weights and router cannot give a fact back, so nothing is forgotten.
+
+Wang and Li, 2024, "MEMoE: Enhancing Model Editing with Mixture of Experts Adaptors" (arXiv 2405.19086).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lifelong.base import Base
+from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Outcome, Wave, as_groups
+from lifelong.editors.activations import UpperLayers
+from lifelong.editors.mixture import AnchoredTokens, Mixture, even
+from lifelong.editors.parallel import Chunk, chunks_of
+from lifelong.editors.reading import one_site
+from lifelong.editors.routers import GateRouter, Router, Scene
+from lifelong.editors.shifting import Changed, measured
+from lifelong.editors.state import State
+from lifelong.editors.views import wave_rows
+from lifelong.experts.bank import MISS, Route
+from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import LowRank
+from lifelong.experts.operators.rows import TokenGate
+from lifelong.sites import Site
+
+
+class MemoeDials(Dials):
+    """`experts` of the recipe's rank bypass `layer`, and `top` of them act on a token. A wave takes at most `steps`
+    of Adam at `rate`, each over all of its facts."""
+
+    layer: int = -1
+    experts: Annotated[int, Field(ge=1, le=256)] = 4
+    top: Annotated[int, Field(ge=1, le=256)] = 2
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
+    stop_loss: Annotated[float, Field(ge=0.0)] = 0.01
+
+
+class MemoeEditor(Editor):
+    """A pool of experts of all facts; each wave retires what the last one made."""
+
+    Dials = MemoeDials
+    accumulates = True
+
+    def fit(
+        self,
+        base: Base,
+        wave: Wave,
+        *,
+        seed: int,
+        state: State | None = None,
+        steps: int | None = None,
+        advance: Callable[[int], None] | None = None,
+    ) -> Edit:
+        """Train the pool and its router on the wave, from where `state` ends; see `Editor.fit`."""
+        dials: MemoeDials = self.dials
+        site = one_site(base, dials.layer, "mlp.down")
+        facts = sorted({*(state.facts if state else ()), *(lesson.digest for lesson in wave.lessons)})
+        mixture = self._mixture(base, site, min(dials.experts, len(facts)), seed, state)
+        loss, right, taken = self._train(base, site, mixture, wave.lessons, steps or dials.steps)
+        if advance:
+            advance(len(wave.lessons))
+        experts = self._experts(base, site, mixture, facts)
+        carrier = {fact: expert.hash for expert in experts for fact in expert.facts}
+        outcomes = {
+            lesson.digest: Outcome(carrier[lesson.digest], float(loss[i]), taken, bool(right[i]))
+            for i, lesson in enumerate(wave.lessons)
+        }
+        kept = State(mixture.state_dict(), tuple(facts), {"experts": [expert.hash for expert in experts]})
+        return Edit(tuple(experts), outcomes, _standing(state), kept)
+
+    def forget(self, base: Base, gone: frozenset[str], state: State | None) -> Edit:
+        """Always refuses: see the module's first words."""
+        raise CannotForget(
+            "the recipe memoe trains all facts into one pool of experts and one router, and gradient steps cannot be"
+            " taken out one by one; `lifelong rollback` serves the last snapshot without the fact"
+        )
+
+    def router(self, scene: Scene) -> Router:
+        """The gate decides; on a hit the whole pool acts, by what the anchor says of each expert."""
+        return _AnchorRouter(scene)
+
+    def token_gate(self, scene: Scene) -> TokenGate | None:
+        """What each token adds to the anchor's word, and the `top` experts."""
+        if scene.state is None:
+            return None
+        slots = torch.tensor([scene.bank.slot_of[one] for one in _standing(scene.state)])
+        return AnchoredTokens(slots, scene.state.tensors["by_token"].float(), self.dials.top)
+
+    def _mixture(self, base: Base, site: Site, experts: int, seed: int, state: State | None) -> Mixture:
+        """The pool as the state has it; places that it does not have yet are as at first."""
+        width = base.model.get_input_embeddings().weight.shape[1]
+        rank = self.recipe.experts.rank
+        mixture = Mixture(site, experts, rank, anchor=width, top=self.dials.top, seed=seed)
+        with torch.no_grad():
+            for name, part in mixture.named_parameters():
+                if state is not None:
+                    part[: len(state.tensors[name])] = state.tensors[name]
+        return mixture.to(base.device)
+
+    def _train(
+        self, base: Base, site: Site, mixture: Mixture, lessons: Sequence[Lesson], steps: int
+    ) -> tuple[Tensor, Tensor, int]:
+        """Full-batch Adam; each lesson's worst loss, whether all its wordings were right, and the steps taken."""
+        dials, training = self.dials, self.recipe.training
+        anchors = torch.stack([anchor(base, lesson.subject, lesson.prompt) for lesson in lessons])
+        rows = wave_rows(base, Wave(as_groups(lessons)), contexts=training.contexts, near_misses=training.near_misses)
+        upper = UpperLayers(base, [site])
+        chunks: list[Chunk] = list(chunks_of(base, upper, rows))
+        changed: Changed = lambda chunk: mixture.adding(base, site, anchors[chunk.expert])  # noqa: E731
+        optimiser = torch.optim.Adam(mixture.parameters(), lr=dials.rate)
+        for step in range(steps + 1):
+            optimiser.zero_grad()
+            loss, right = measured(upper, chunks, changed, len(lessons), training.near_miss_weight)
+            if step == steps or (bool(right.all()) and float(loss.max()) < dials.stop_loss):
+                break
+            optimiser.step()
+        return loss, right, step
+
+    def _experts(self, base: Base, site: Site, mixture: Mixture, facts: Sequence[str]) -> list[Expert]:
+        """The pool. It holds its facts together; each place is said to carry a share of them, so that all are kept."""
+        dtype = torch.float16 if self.recipe.experts.dtype == "float16" else torch.float32
+        factors = zip(mixture.a.detach().cpu().to(dtype), mixture.b.detach().cpu().to(dtype), strict=True)
+        return [
+            Expert(
+                tuple(facts[place :: len(mixture.a)]), {site.path: LowRank(a, b)}, self.recipe.digest, base.fingerprint
+            )
+            for place, (a, b) in enumerate(factors)
+        ]
+
+
+class _AnchorRouter(GateRouter):
+    """The gate's decisions; a hit goes to every expert of the pool, weighed by the entity of its fact."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
+        self._slots = tuple(scene.bank.slot_of[one] for one in _standing(scene.state))
+
+    def route_to(self, seq: int) -> Route:
+        """The route of a fact: exp(W_a a) of each expert, the largest being one."""
+        scene = self._scene
+        if scene.state is None or scene.slot(seq) is None:
+            return MISS
+        fact = scene.facts[seq].fact
+        known = anchor(scene.base, fact.subject, fact.prompt)
+        logits = scene.state.tensors["by_anchor"].float() @ even(known.float().cpu())
+        return Route(seq, self._slots, tuple((logits - logits.max()).exp().tolist()))
+
+
+def anchor(base: Base, subject: str | None, prompt: str) -> Tensor:
+    """The knowledge anchor: the mean embedding of the subject's tokens, or else of the prompt's; [width]."""
+    ids = torch.tensor(base.prompt_ids(subject or prompt), device=base.device)
+    with torch.no_grad():
+        found: Tensor = base.model.get_input_embeddings()(ids).float().mean(0)
+    return found
+
+
+def _standing(state: State | None) -> tuple[str, ...]:
+    held: Mapping[str, Any] = (state.meta or {}) if state else {}
+    return tuple(map(str, held.get("experts", ())))
+
+
+EDITOR = MemoeEditor
