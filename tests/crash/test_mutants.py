@@ -74,9 +74,6 @@ MUTANTS = {
         "",
         SCREENING,
     ),
-    "screening: lists as they are written": Mutant(
-        "editlog/derivation.py", 'AND (more IS NULL OR {_matches("more", _MORE)}) AND', "AND", SCREENING
-    ),
     "screening: digest": Mutant(
         "editlog/derivation.py",
         """AND unhex({_sha256(_blob(FACT_DOMAIN), _record("probes"))}) = digest AND""",

@@ -78,6 +78,7 @@ def test_sql_writes_text_as_canonical_json_does() -> None:
         """probes = replace(probes, '{"generality"', '{"generality":[],"generality"') WHERE seq = 8""",
         """probes = NULL WHERE seq = 8""",
         """prompt = prompt || ' ' WHERE seq = 3""",
+        """digest = secret WHERE seq = 3""",
         """key = upper(key) WHERE seq = 3""",
         """valid_to = valid_to + INTERVAL 1 MICROSECOND WHERE seq = 10""",
         """secret = secret || '\\x00'::BLOB WHERE seq = 3""",
