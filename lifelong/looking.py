@@ -215,11 +215,11 @@ class Looking(ABC):
 
         return expert_held(self.layout, self.reader, prefix, as_of=as_of, valid_at=valid_at)
 
-    def sources(self) -> list[SourceRow]:
+    def sources(self, *, as_of: AsOf | None = None) -> list[SourceRow]:
         """Every source that a fact names, how its facts fare, and whether it is paused."""
         from lifelong.sources import source_rows
 
-        return source_rows(self.reader)
+        return source_rows(self.reader, as_of=as_of)
 
     # What was, and why
 

@@ -7,15 +7,16 @@ from collections import Counter, defaultdict
 from editlog.errors import UsageError
 from editlog.events import Entry, Event, moment
 from editlog.history import LoggedFact
+from editlog.position import AsOf
 from editlog.reader import Reader
 from editlog.store import EditLog
 from lifelong.results import SourceChange, SourceRow
 
 
-def paused_sources(log: Reader) -> dict[str, Event]:
-    """The sources that are paused, each with the event that says so."""
+def paused_sources(log: Reader, *, as_of: AsOf | None = None) -> dict[str, Event]:
+    """The sources that are paused (or were, `as_of`), each with the event that says so."""
     paused: dict[str, Event] = {}
-    for event in log.events(kinds=["source.paused", "source.resumed"]):
+    for event in log.events(kinds=["source.paused", "source.resumed"], as_of=as_of):
         if event.kind == "source.paused":
             paused[event.body["source"]] = event
         else:
@@ -23,11 +24,11 @@ def paused_sources(log: Reader) -> dict[str, Event]:
     return paused
 
 
-def source_rows(log: Reader) -> list[SourceRow]:
-    """Every source that a fact names, by name."""
-    paused = paused_sources(log)
+def source_rows(log: Reader, *, as_of: AsOf | None = None) -> list[SourceRow]:
+    """Every source that a fact names, by name, as the log says it or said it `as_of`."""
+    paused = paused_sources(log, as_of=as_of)
     facts: dict[str, Counter[str]] = defaultdict(Counter)
-    for logged in log.facts():
+    for logged in log.facts(as_of=as_of):
         if logged.fact.source is not None:
             facts[logged.fact.source][logged.status] += 1
     return [_row(name, dict(counts), paused.get(name)) for name, counts in sorted(facts.items())]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lifelong.cli import text
-from lifelong.cli.shell import Change, changes, emit, reads, workspace
+from lifelong.cli.shell import Change, as_of_option, changes, emit, reads, workspace
 
 
 @click.group()
@@ -21,15 +21,16 @@ def source() -> None:
 
 
 @source.command("list")
+@as_of_option
 @reads
-def list_sources(as_json: bool, home: Path | None) -> None:
+def list_sources(*, as_of: str | None, as_json: bool, home: Path | None) -> None:
     """List the sources that facts name, how their facts fare, and which are paused.
 
     \b
     Example:
       lifelong source list --json
     """
-    rows = [row.to_dict() for row in workspace(home).sources()]
+    rows = [row.to_dict() for row in workspace(home).sources(as_of=as_of)]
     shown = [{**row, "facts": ", ".join(f"{n} {status}" for status, n in sorted(row["facts"].items()))} for row in rows]
     emit(rows, as_json, lambda: text.table(shown, ("source", "facts", "paused_by", "paused_at", "reason"), widest=80))
 
