@@ -120,4 +120,5 @@ def _answer(
         recorded_at=served.recorded_at if served else None,
         base=base,
         as_of=as_of,
+        pending=served is not None and served.expert is None,
     )

@@ -38,6 +38,7 @@ class Looking(ABC):
     layout: Layout
     config: Config
     _edited: tuple[str, EditedModel] | None
+    _overlaid: tuple[tuple[EditedModel, int], EditedModel] | None = None
 
     @property
     @abstractmethod
@@ -95,6 +96,23 @@ class Looking(ABC):
             self._edited = snapshot_id, EditedModel.of(base, snapshot, self.layout.experts, editor=editor)
         return self._edited[1]
 
+    def _asked(self, served: Served) -> EditedModel:
+        """The model that answers: a past one as it was served, today's with pending facts where the recipe says so."""
+        model, recipe = self._model_of(served.snapshot), self.recipe
+        if served.as_of is not None or recipe.routing.pending == "none":
+            return model
+        from lifelong.pending import with_pending
+        from lifelong.planning import waiting
+        from lifelong.trust import terms_of
+
+        log = self.reader
+        key = model, log.position().seq
+        if self._overlaid is None or self._overlaid[0] != key:
+            logged = log.facts(as_of=key[1])
+            found = waiting(log, logged, terms_of(self.config))
+            self._overlaid = key, with_pending(model, logged, found.facts, recipe)
+        return self._overlaid[1]
+
     def ask(
         self,
         prompts: str | Sequence[str | Messages],
@@ -124,7 +142,7 @@ class Looking(ABC):
         asked = [prompt if isinstance(prompt, str) else turn_of(prompt) for prompt in listed]
         served = self._served(as_of)
         answers = ask(
-            self._model_of(served.snapshot),
+            self._asked(served),
             asked,
             edits=edits,
             why=why,
@@ -154,7 +172,7 @@ class Looking(ABC):
         from lifelong.asking import record, stream
 
         served = self._served(as_of)
-        model, moment = self._model_of(served.snapshot), valid_at or served.at
+        model, moment = self._asked(served), valid_at or served.at
 
         def told(answer: Answer) -> None:
             if self.config.response_log:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,13 @@ class EditedModel:
         gate, kept = Gate.load(snapshot.directory), snapshot.manifest.state
         state = read_state(experts / STATES, kept) if kept else None
         return cls(base, Bank(base, packs), gate, snapshot.facts, editor=editor, state=state)
+
+    def through(self, router: Router, more: Sequence[Served]) -> EditedModel:
+        """The same model behind another router, which knows `more` facts; base and bank are shared."""
+        other = copy(self)
+        other.router = router
+        other.facts = {**self.facts, **{served.seq: served for served in more}}
+        return other
 
     def decide(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Decision]:
         """What the router says of each prompt, on the prompt alone; `at` is the time in the world (None: now)."""

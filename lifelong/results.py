@@ -101,7 +101,8 @@ class Plan(Result):
 class Answer(Result):
     """One answer and where it comes from. `text` is the new text alone; `base` is what the base says (`why` only).
 
-    `as_of` is the event of the log as of which it is the answer; None where it is that of today.
+    `as_of` is the event of the log as of which it is the answer; None where it is that of today. `pending`: the fact
+    was read as a note, since no job has trained it yet; then there is no `expert`.
     """
 
     prompt: str
@@ -118,6 +119,7 @@ class Answer(Result):
     recorded_at: str | None = None
     base: str | None = None
     as_of: int | None = None
+    pending: bool = False
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,10 @@ class Audit(_Section):
 
 
 class Routing(_Section):
-    """What turns a wording into an anchor: the shipped encoder, or `sentence-transformers:` and a folder or hub id."""
+    """What turns a wording into an anchor: the shipped encoder, or `sentence-transformers:` and a folder or hub id.
+
+    `pending`: how a fact acts before a job has trained it, as a `note` read before the prompt, or not at all (`none`).
+    """
 
     encoder: Annotated[str, Field(pattern=r"^(masked|sentence-transformers:.+)$", max_length=4096)] = "masked"
 
@@ -95,6 +98,7 @@ class Budget(_Section):
 
 
 class Recipe(_Section):
+    pending: Literal["none", "note"] = "none"
     """One policy of each kind, an editor, and their dials.
 
     `method` is what the editor alone can be told; the editor itself checks it (`lifelong.editors.Dials`).

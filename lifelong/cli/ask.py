@@ -117,7 +117,7 @@ def _why_text(answer: Answer) -> str:
             "gate": _gate_text(answer.hit, answer.similarity, answer.threshold),
             "nearest anchor": answer.anchor,
             "fact": answer.fact,
-            "expert": text.short(answer.expert),
+            "expert": "note (not yet trained)" if answer.pending else text.short(answer.expert),
             "job": answer.job,
             "author": answer.author,
             "recorded": f"{text.when(answer.recorded_at)} by {answer.actor}" if answer.recorded_at else None,
