@@ -61,7 +61,7 @@ def redact(
     before = set(log.redacted())
     asked = [seq for seq in _seqs(log, refs, before) if seq not in before]
     if not asked:
-        return _swept(layout, log, recipe, Redaction(redacted=list(refs), finished=True, dry_run=dry_run))
+        return _swept(layout, log, recipe, Redaction(redacted=list(refs), already_redacted=True, dry_run=dry_run))
     facts = log.same_content(asked)
     gone = {fact.seq for fact in facts}
     logged = log.facts()

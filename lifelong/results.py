@@ -176,7 +176,7 @@ class Redaction(Result):
     `redacted` are the facts asked for and all others with the same content. `to_train_again` are facts that shared an
     expert with one of them: they wait for the next job. `still_said_by` are facts with other targets whose own words
     include its wordings, `files_left` files of somebody else's making that hold them: both are a person's to decide.
-    `finished` is True where the log had redacted all of it before, and only what a crash had left was swept.
+    `already_redacted` is True where the log had redacted all of it before, and only what a crash had left was swept.
     """
 
     redacted: list[str]
@@ -189,7 +189,7 @@ class Redaction(Result):
     files_left: list[str] = field(default_factory=list)
     still_said_by: list[str] = field(default_factory=list)
     out_of_reach: list[str] = field(default_factory=list)
-    finished: bool = False
+    already_redacted: bool = False
     dry_run: bool = False
 
     def after(self, *, snapshot: str | None, snapshots_rewritten: int) -> Redaction:

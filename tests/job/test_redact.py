@@ -183,7 +183,7 @@ def test_killed_in_the_middle_it_is_finished_by_asking_again(
         assert opened.log.verify() == []
         assert len(opened.log.facts()) in (11, 13)
     done = littered.redact(["f4"], reason="asked", actor="dpo")
-    assert done.finished
+    assert done.already_redacted
     assert holders(littered.home, WORDINGS) == set()
     assert len(littered.log.events(kinds=["fact.redacted"])) == 2
 

@@ -29,6 +29,6 @@ def test_a_redaction_that_cannot_reach_the_replica_says_so_and_is_finished_later
     with locked(place, shared=False, timeout=1), pytest.raises(Busy):
         published.redact([fact.ref], actor="ada", reason="asked to")
     assert any(fact.fact.prompt in said for said in words(place))
-    assert published.redact([fact.ref], actor="ada", reason="asked to").finished
+    assert published.redact([fact.ref], actor="ada", reason="asked to").already_redacted
     assert not any(fact.fact.prompt in said for said in words(place))
     assert published.log.verify() == []
