@@ -88,6 +88,7 @@ class Routing(_Section):
     """
 
     encoder: Annotated[str, Field(pattern=r"^(masked|sentence-transformers:.+)$", max_length=4096)] = "masked"
+    pending: Literal["none", "note"] = "none"
 
 
 class Budget(_Section):
@@ -98,7 +99,6 @@ class Budget(_Section):
 
 
 class Recipe(_Section):
-    pending: Literal["none", "note"] = "none"
     """One policy of each kind, an editor, and their dials.
 
     `method` is what the editor alone can be told; the editor itself checks it (`lifelong.editors.Dials`).

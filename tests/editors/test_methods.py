@@ -131,11 +131,11 @@ def edited(name: str, base: Base, waves: Sequence[Records], corpus: Corpus) -> W
     """A job in small: one wave after another, the state carried on."""
     recipe = read_recipe(name, overrides=RECIPES[name].dials)
     made = World(base, [record for records in waves for record in records], editor_of(recipe, corpus), {}, {}, None)
+    shared = made.editor.shared(base, seed=0)
+    made.experts = {shared.hash: shared} if shared else {}
     for records in waves:
         edit = made.editor.fit(base, Wave(as_groups(lessons(records))), seed=0, state=made.state, steps=60)
         assert set(edit.outcomes) == {lesson.digest for lesson in lessons(records)}
-    shared = made.editor.shared(base, seed=0)
-    made.experts = {shared.hash: shared} if shared else {}
         made.experts = {h: e for h, e in made.experts.items() if h not in edit.retires}
         made.experts |= {expert.hash: expert for expert in edit.experts}
         made.state = edit.state
