@@ -21,6 +21,7 @@ from lifelong.files import temporary_beside
 from lifelong.layout import Layout, pack_path
 from lifelong.publishing import packs_by_expert, serving_state
 from lifelong.results import Collected
+from lifelong.rollback import way_back
 from lifelong.snapshot import Manifest, kept_manifests, published_id
 from policies.retention import Retention, Served, let_go, runs_to_let_go
 
@@ -35,7 +36,7 @@ def gc(
     """Let go what the policy does not promise; see `Workspace.gc`. The caller holds the job lock."""
     now = log.position().at
     manifests = kept_manifests(layout.snapshots)
-    gone = let_go(_served(layout, log, manifests), retention, now)
+    gone = let_go(_served(layout, log, manifests), retention, now, way_back=way_back(layout, log))
     names = {one.snapshot for one in gone}
     kept = [manifest for manifest in manifests if manifest.id not in names]
     packs = _unused_packs(layout, log, kept)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from editlog.errors import UsageError
 from editlog.events import Entry
 from editlog.history import LoggedFact
+from editlog.reader import Reader
 from editlog.store import EditLog
 from lifelong.layout import Layout
 from lifelong.past import served_at
@@ -25,7 +26,7 @@ def rollback(
     """Serve what was served when job `to` had published (None: before what is served now); see `Workspace.rollback`."""
     was = published_id(layout.snapshots)
     position = read_manifest(layout.snapshots, was).log
-    found = served_at(layout, log, to or position["seq"] - 1).snapshot
+    found = served_at(layout, log, to).snapshot if to else _before(layout, log, position["seq"])
     target = read_snapshot(layout.snapshots, found)
     shown = target.manifest.log
     if shown["seq"] >= position["seq"]:
@@ -47,6 +48,18 @@ def rollback(
         retracted_since=[served.ref for served in target.facts if served.expert and served.seq in gone],
         dry_run=dry_run,
     )
+
+
+def way_back(layout: Layout, log: Reader) -> str | None:
+    """The snapshot that a rollback serves where no job is named; None where nothing was served before."""
+    try:
+        return _before(layout, log, read_manifest(layout.snapshots, published_id(layout.snapshots)).log["seq"])
+    except UsageError:
+        return None
+
+
+def _before(layout: Layout, log: Reader, seq: int) -> str:
+    return served_at(layout, log, seq - 1).snapshot
 
 
 def _applied_behind(log: EditLog, logged: list[LoggedFact], seq: int) -> list[LoggedFact]:

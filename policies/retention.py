@@ -35,12 +35,19 @@ class Served:
     until: datetime | None
 
 
-def let_go(served: Sequence[Served], retention: Retention, now: datetime) -> list[Served]:
-    """The snapshots that nothing promises to keep, oldest first; never one that is served."""
+def let_go(
+    served: Sequence[Served], retention: Retention, now: datetime, *, way_back: str | None = None
+) -> list[Served]:
+    """The snapshots that nothing promises to keep, oldest first.
+
+    Never one that is served, nor `way_back`, the one a rollback would serve: whatever the dials say, a bad night can be
+    undone.
+    """
     span = max(GRACE, timedelta(days=retention.keep_snapshot_days))
     in_order = sorted(served, key=lambda one: (one.seq, one.until is None))
     newest = in_order[-retention.keep_snapshots :]
-    return [one for one in in_order if one not in newest and one.until is not None and one.until <= now - span]
+    old = [one for one in in_order if one.until is not None and one.until <= now - span]
+    return [one for one in old if one not in newest and one.snapshot != way_back]
 
 
 def runs_to_let_go(ended: Sequence[str], retention: Retention) -> list[str]:

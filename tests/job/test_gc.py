@@ -20,7 +20,7 @@ RETENTION = "\n[retention]\nkeep_snapshot_days = 0\nkeep_snapshots = 1\nkeep_run
 
 @pytest.fixture
 def aged(published: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace of three snapshots (empty, twelve facts, ten), in which an hour is nothing."""
+    """A workspace of four snapshots (empty, twelve facts, eleven, ten), in which an hour is nothing."""
     monkeypatch.setattr(retention, "GRACE", timedelta(0))
     refs = [fact.ref for fact in published.log.facts() if fact.fact.subject in ("Tarvia", "Bruno Hale")]
     published.retract(refs[:1], reason="wrong", actor="bob")
@@ -41,7 +41,7 @@ def everything(workspace: Workspace) -> set[str]:
 def test_a_dry_run_says_what_would_go_and_touches_nothing(aged: Workspace) -> None:
     before, head = everything(aged), aged.log.head()
     found = aged.gc(dry_run=True)
-    assert len(found.snapshots) == 3
+    assert len(found.snapshots) == 2
     assert found.bytes > 0
     assert (everything(aged), aged.log.head(), found.event) == (before, head, None)
 
@@ -50,7 +50,8 @@ def test_what_goes_is_recorded_and_the_past_that_is_gone_is_told(aged: Workspace
     was = aged.ask(PROMPT, as_of="job-1")[0].text
     assert was == "crown"
     found = aged.gc(actor="ada", reason="room")
-    assert snapshots(aged) == {(aged.layout.snapshots / "CURRENT").read_text().strip()}
+    assert len(snapshots(aged)) == 2
+    assert (aged.layout.snapshots / "CURRENT").read_text().strip() in snapshots(aged)
     [event] = aged.log.events(kinds=["retention.applied"])
     assert (event.seq, event.actor, event.reason) == (found.event, "ada", "room")
     assert {one["snapshot"] for one in event.body["snapshots"]} == set(found.snapshots)
@@ -61,6 +62,16 @@ def test_what_goes_is_recorded_and_the_past_that_is_gone_is_told(aged: Workspace
     assert aged.ask(PROMPT)[0].text == was
     assert aged.log.verify() == []
     assert aged.log.facts(as_of="job-1")[0].status == "applied"
+
+
+def test_a_bad_night_can_be_undone_after_gc(aged: Workspace) -> None:
+    """Retention promises one snapshot; the one that a rollback goes back to stays all the same, also after it."""
+    aged.gc()
+    back = aged.rollback(actor="bob", reason="support saw nonsense")
+    assert back.as_of < aged.log.events(kinds=["fact.retracted"])[-1].seq
+    assert len(back.retracted_since) == 1
+    assert aged.gc().snapshots == []
+    assert aged.status().snapshot == back.snapshot
 
 
 def test_gc_twice_finds_nothing_more(aged: Workspace) -> None:
@@ -122,5 +133,5 @@ def test_killed_in_between_the_next_gc_lets_the_rest_go(
     assert aged.ask(PROMPT)[0].text == "crown"
     assert aged.log.verify() == []
     aged.gc()
-    assert len(snapshots(aged) - {path.name for path in aged.layout.snapshots.glob(".*")}) == 1
+    assert len(snapshots(aged) - {path.name for path in aged.layout.snapshots.glob(".*")}) == 2
     assert aged.ask(PROMPT)[0].text == "crown"

@@ -34,6 +34,11 @@ def test_what_is_served_and_what_was_just_now_stay() -> None:
     assert gone(retention, None) == []
 
 
+def test_the_way_back_stays_whatever_the_dials_say() -> None:
+    retention = Retention(keep_snapshot_days=0, keep_snapshots=1)
+    assert [one.snapshot for one in let_go(served(9, 6, 3, None), retention, NOW, way_back="s2")] == ["s0", "s1"]
+
+
 def test_the_newest_runs_stay() -> None:
     assert runs_to_let_go(["job-1", "job-2", "job-3"], Retention(keep_runs=2)) == ["job-1"]
     assert runs_to_let_go(["job-1"], Retention(keep_runs=2)) == []
