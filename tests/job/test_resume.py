@@ -90,7 +90,7 @@ def test_finished_waves_are_not_trained_again(waiting: Workspace, undisturbed: s
     assert hashes(after) == undisturbed
 
 
-@pytest.mark.parametrize("stage", ["audit", "publish"])
+@pytest.mark.parametrize("stage", ["audit", pytest.param("publish", marks=pytest.mark.slow)])
 def test_what_was_trained_is_kept_through_any_stage(
     waiting: Workspace, undisturbed: set[str], fits: list[int], stage: str
 ) -> None:
@@ -101,6 +101,7 @@ def test_what_was_trained_is_kept_through_any_stage(
     assert hashes(after) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_damaged_wave_is_trained_again(waiting: Workspace, undisturbed: set[str]) -> None:
     after = interrupt(waiting, Interrupted(at="audit"))
     for path in (after.layout.runs / "job-1" / "waves").iterdir():
@@ -109,6 +110,7 @@ def test_a_damaged_wave_is_trained_again(waiting: Workspace, undisturbed: set[st
     assert hashes(after) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_resumed_job_keeps_its_seed(waiting: Workspace) -> None:
     after = interrupt(waiting, Interrupted(at="audit"), seed=5)
     after.run(seed=6)
@@ -116,6 +118,7 @@ def test_a_resumed_job_keeps_its_seed(waiting: Workspace) -> None:
     assert started.body["seed"] == 5
 
 
+@pytest.mark.slow
 def test_another_recipe_begins_another_job(waiting: Workspace) -> None:
     interrupt(waiting, Interrupted(at="audit"))
     config = waiting.layout.config.read_text(encoding="utf-8")
@@ -132,6 +135,7 @@ def test_a_fact_retracted_meanwhile_is_left_out(waiting: Workspace, facts: Recor
     assert not after.ask(facts[0]["prompt"])[0].hit
 
 
+@pytest.mark.slow
 def test_facts_that_came_meanwhile_are_not_lost(waiting: Workspace, write_facts: Any) -> None:
     after = interrupt(waiting, Interrupted(at="audit"))
     after.ingest(write_facts([{"prompt": "The trade of Mira Sand is", "target": "miller"}], "late.jsonl"))
