@@ -17,6 +17,7 @@ from policies.merging import Merging
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Role = Literal["mlp.down", "mlp.up", "attn.out"]
+OPTIONS = ("rect_keep", "saul_facts", "lti_weight")
 
 
 class _Section(BaseModel):
@@ -55,6 +56,10 @@ class Training(_Section):
     short lead-ins before it make up for missing rephrases. `near_misses`: prompts per expert held to the base's
     own prediction, weighted by `near_miss_weight`. An expert stops once every wording is predicted and its loss
     (nats per target token) is under `stop_loss`. `retry_steps`: for a fact that failed its audit.
+
+    Options of gradient recipes, off unless said (lifelong/editors/regularisers.py). `rect_keep`: the share of a change
+    that stays, the largest relative to the weights; experts then store whole matrices. `saul_facts`: random sentences
+    of the corpus read behind each target. `lti_weight`: of the divergence from a base that reads the fact.
     """
 
     steps: Annotated[int, Field(ge=1, le=10_000)] = 30
@@ -65,6 +70,9 @@ class Training(_Section):
     contexts: Annotated[int, Field(ge=0, le=16)] = 1
     near_misses: Annotated[int, Field(ge=0, le=64)] = 1
     near_miss_weight: Annotated[float, Field(ge=0.0)] = 0.05
+    rect_keep: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    saul_facts: Annotated[int, Field(ge=0, le=16)] = 0
+    lti_weight: Annotated[float, Field(ge=0.0, le=100.0)] = 0.0
 
 
 class Audit(_Section):
@@ -121,6 +129,10 @@ class Recipe(_Section):
     def digest(self) -> str:
         """Hash of what shapes an expert: editor, its dials, growth, experts, training; not of name, audit or gate."""
         shaping = self.model_dump(mode="json", include={"editor", "growth", "experts", "training"})
+        off = Training()
+        for option in OPTIONS:  # one that is off shapes nothing, and leaves the digests from before it as they were
+            if shaping["training"][option] == getattr(off, option):
+                del shaping["training"][option]
         if self.method:
             shaping["method"] = self.method
         text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))

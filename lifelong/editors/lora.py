@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from lifelong.base import Base
 from lifelong.editors import Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.parallel import Fitted, fit_stack
+from lifelong.editors.regularisers import concatenated, rect_dense
 from lifelong.editors.state import State
 from lifelong.editors.views import wave_rows
 from lifelong.experts.expert import Expert
-from lifelong.experts.kinds import kind_of
+from lifelong.experts.kinds import Delta, LowRank, kind_of
 from lifelong.experts.quantising import stored_as
 from lifelong.sites import find_sites
 
@@ -39,7 +42,10 @@ class LoraEditor(Editor):
         """Train every expert of the wave; see `Editor.fit`."""
         dials = self.recipe.training
         sites = find_sites(base.model, self.recipe.experts.layers, self.recipe.experts.modules)
-        rows = wave_rows(base, wave, contexts=dials.contexts, near_misses=dials.near_misses)
+        informed = dials.lti_weight > 0
+        rows = wave_rows(base, wave, contexts=dials.contexts, near_misses=dials.near_misses, informed=informed)
+        if dials.saul_facts:
+            rows += concatenated(base, wave, self.corpus.texts(base), dials.saul_facts)
         fitted = fit_stack(
             base,
             sites,
@@ -61,7 +67,11 @@ class LoraEditor(Editor):
 
     def _expert(self, base: Base, group: tuple[Lesson, ...], fit: Fitted) -> Expert:
         dtype = self.recipe.experts.dtype
-        tensors = {site: stored_as(a, b, dtype) for site, (a, b) in fit.factors.items()}
+        tensors: dict[str, Delta] = {site: stored_as(a, b, dtype) for site, (a, b) in fit.factors.items()}
+        if (keep := self.recipe.training.rect_keep) < 1:
+            whole = torch.float32 if dtype == "float32" else torch.float16
+            low_rank = {site: LowRank(a.float().cpu(), b.float().cpu()) for site, (a, b) in fit.factors.items()}
+            tensors = {site: rect_dense(base, site, one, keep, whole) for site, one in low_rank.items()}
         return Expert(
             facts=tuple(sorted(lesson.digest for lesson in group)),
             tensors=tensors,

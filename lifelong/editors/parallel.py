@@ -18,6 +18,7 @@ from lifelong.base import Base, runs
 from lifelong.editors.activations import Stored, UpperLayers
 from lifelong.editors.factors import Examples, FactorStack
 from lifelong.editors.reading import watching
+from lifelong.editors.regularisers import informed_loss, informed_predictions
 from lifelong.editors.views import Row
 from lifelong.sites import Site
 from policies.recipe import Training
@@ -41,13 +42,16 @@ class Chunk:
     """Rows trained together. `expert` int64 [rows] indexes the experts still in the stack.
 
     `targets` int64 [rows, keep], padded in front with IGNORED, for rows with an answer; for near misses
-    `reference` holds the base's log-probabilities [rows, vocabulary] instead.
+    `reference` holds the base's log-probabilities [rows, vocabulary] instead. `informed` [rows, keep, vocabulary] are
+    those of a base that reads the fact; rows that stand `beside` say nothing of whether it is learnt.
     """
 
     stored: Stored
     expert: Tensor
     targets: Tensor | None
     reference: Tensor | None
+    informed: Tensor | None = None
+    beside: bool = False
 
     @property
     def keep(self) -> int:
@@ -65,6 +69,8 @@ class Chunk:
             expert[index],
             None if self.targets is None else self.targets[index],
             None if self.reference is None else self.reference[index],
+            None if self.informed is None else self.informed[index],
+            self.beside,
         )
 
 
@@ -87,11 +93,12 @@ def fit_stack(
     upper = UpperLayers(base, list(sites))
     chunks = list(chunks_of(base, upper, rows))
     stack = FactorStack(base, sites, names, rank, seed)
-    stack.align([_examples(base, upper, chunk, sites) for chunk in chunks if chunk.targets is not None])
+    shown = [chunk for chunk in chunks if chunk.targets is not None and not chunk.beside]
+    stack.align([_examples(base, upper, chunk, sites) for chunk in shown])
     members = list(range(len(names)))
     done: dict[int, Fitted] = {}
     for step in range(steps + 1):
-        worst, right = _backward(upper, chunks, stack, dials.near_miss_weight)
+        worst, right = _backward(upper, chunks, stack, dials)
         converged = right & (worst < dials.stop_loss)
         leaving = converged if step < steps else torch.ones_like(converged)
         places = leaving.nonzero().flatten().tolist()
@@ -126,33 +133,37 @@ def _examples(base: Base, upper: UpperLayers, chunk: Chunk, sites: Sequence[Site
 
 
 def _backward(
-    upper: UpperLayers, chunks: Sequence[Chunk], stack: FactorStack, near_miss_weight: float
+    upper: UpperLayers, chunks: Sequence[Chunk], stack: FactorStack, dials: Training
 ) -> tuple[Tensor, Tensor]:
     """Accumulate the stack's gradients over all chunks.
 
-    The loss is a sum over experts of the mean over their wordings, plus the weighted KL of their near misses.
+    The loss is a sum over experts of the mean over their wordings, plus the weighted KL of their near misses, plus
+    what the options of `regularisers` add: the mean over the rows beside, and the weighted KL to the informed base.
     Returns for each expert the loss of its worst wording (nats a token) and whether every token of every
     wording is the most likely one; both [experts].
     """
-    wordings = torch.zeros(len(stack), device=stack.device)
-    worst = torch.zeros_like(wordings)
+    wordings = torch.zeros(2, len(stack), device=stack.device)
+    worst = torch.zeros(len(stack), device=stack.device)
     right = torch.ones(len(stack), dtype=torch.bool, device=stack.device)
     for chunk in chunks:
         if chunk.targets is not None:
-            wordings.index_add_(0, chunk.expert, torch.ones_like(chunk.expert, dtype=wordings.dtype))
+            wordings[int(chunk.beside)].index_add_(0, chunk.expert, torch.ones_like(chunk.expert, dtype=worst.dtype))
     stack.zero_gradients()
     for chunk in chunks:
         if chunk.targets is not None:
             with stack.adding(chunk.expert):
                 logits = upper.forward_at(chunk.stored, chunk.targets != IGNORED).float()
             loss, correct = answer_loss(logits, chunk.targets)
-            worst.scatter_reduce_(0, chunk.expert, loss.detach(), "amax")
-            right[chunk.expert[~correct]] = False
-            total = (loss / wordings[chunk.expert]).sum()
+            if not chunk.beside:
+                worst.scatter_reduce_(0, chunk.expert, loss.detach(), "amax")
+                right[chunk.expert[~correct]] = False
+            if chunk.informed is not None:
+                loss = loss + dials.lti_weight * informed_loss(logits, chunk.informed, chunk.targets != IGNORED)
+            total = (loss / wordings[int(chunk.beside)][chunk.expert]).sum()
         else:
             with stack.adding(chunk.expert):
                 logits = upper.forward(chunk.stored, chunk.keep).float()
-            total = near_miss_weight * _near_miss_loss(logits, chunk.reference).sum()
+            total = dials.near_miss_weight * _near_miss_loss(logits, chunk.reference).sum()
         total.backward()  # type: ignore[no-untyped-call]
     return worst, right
 
@@ -181,9 +192,10 @@ def _near_miss_loss(logits: Tensor, reference: Tensor | None) -> Tensor:
 
 def chunks_of(base: Base, upper: UpperLayers, rows: Sequence[Row]) -> Iterator[Chunk]:
     """The rows of a wave in chunks of like length, rows with an answer first; what no edit changes is stored."""
-    answers = [row for row in rows if row.answer]
+    answers = [row for row in rows if row.answer and not row.beside]
+    beside = [row for row in rows if row.answer and row.beside]
     near = [row for row in rows if not row.answer]
-    for part in (answers, near):
+    for part in (answers, beside, near):
         # Answers of one length together first: it is their positions that are computed at every step.
         part.sort(key=lambda row: (len(row.answer), len(row.prompt)))
         for run in runs([len(row.prompt) + len(row.answer) for row in part], ROWS_PER_CHUNK):
@@ -200,7 +212,8 @@ def _chunk(base: Base, upper: UpperLayers, rows: Sequence[Row]) -> Chunk:
         targets = torch.full((len(rows), keep), IGNORED)
         for i, row in enumerate(rows):
             targets[i, keep - len(row.answer) :] = torch.tensor(row.answer)
-        return Chunk(stored, expert, targets.to(base.device), None)
+        informed = informed_predictions(base, rows, keep) if rows[0].informed else None
+        return Chunk(stored, expert, targets.to(base.device), None, informed, rows[0].beside)
     with torch.no_grad():
         reference = log_softmax(upper.forward(stored, 1)[:, -1].float(), -1)
     return Chunk(stored, expert, None, reference)

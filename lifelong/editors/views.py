@@ -28,31 +28,43 @@ LEAD_INS = (
 
 @dataclass(frozen=True)
 class Row:
-    """Token ids for one expert: `prompt` is read, `answer` (empty for a near miss) is to be predicted."""
+    """Token ids for one expert: `prompt` is read, `answer` (empty for a near miss) is to be predicted.
+
+    `informed` is the prompt behind a sentence that states the fact; a row that stands `beside` the fact is trained,
+    and says nothing of whether the fact is learnt.
+    """
 
     expert: int
     prompt: tuple[int, ...]
     answer: tuple[int, ...] = ()
+    informed: tuple[int, ...] = ()
+    beside: bool = False
 
 
-def wave_rows(base: Base, wave: Wave, *, contexts: int, near_misses: int) -> list[Row]:
+def wave_rows(base: Base, wave: Wave, *, contexts: int, near_misses: int, informed: bool = False) -> list[Row]:
     """All rows of a wave: for each expert its wordings, its prompts behind lead-ins, and near misses."""
     borrowed = _Borrowed(wave.lessons)
     rows: list[Row] = []
     for expert, group in enumerate(wave.groups):
         for lesson in group:
-            rows.extend(_answer_rows(base, expert, lesson, contexts))
+            rows.extend(_answer_rows(base, expert, lesson, contexts, informed))
             prompts = (*lesson.near_misses, *borrowed.near(lesson))[:near_misses]
             rows.extend(Row(expert, tuple(base.prompt_ids(prompt))) for prompt in prompts)
     return rows
 
 
-def _answer_rows(base: Base, expert: int, lesson: Lesson, contexts: int) -> list[Row]:
+def _answer_rows(base: Base, expert: int, lesson: Lesson, contexts: int, informed: bool) -> list[Row]:
     wanted = max(0, contexts - len(lesson.rephrases))
     leads = [f"{LEAD_INS[i % len(LEAD_INS)]} {lesson.prompt}" for i in range(wanted)]
     wordings = [(wording, wording) for wording in lesson.wordings] + [(lead, lesson.prompt) for lead in leads]
+    note = f"{lesson.prompt} {lesson.target}."
     return [
-        Row(expert, tuple(base.prompt_ids(text)), tuple(base.answer_ids(wording, lesson.target)))
+        Row(
+            expert,
+            tuple(base.prompt_ids(text)),
+            tuple(base.answer_ids(wording, lesson.target)),
+            tuple(base.prompt_ids(f"{note} {text}")) if informed else (),
+        )
         for text, wording in wordings
     ]
 
