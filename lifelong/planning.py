@@ -48,7 +48,8 @@ def plan_waves(queue: Sequence[Pending], facts: Mapping[int, Fact], recipe: Reci
     for _, tier in groupby((one for one in queue if one.seq in facts), key=lambda one: one.priority):
         of_tier = [(seq, facts[seq]) for seq in sorted(one.seq for one in tier)]
         groupables = [groupable(seq, fact) for seq, fact in of_tier]
-        planned += waves(mini_batches(groupables, recipe.grouping.mini_batch), recipe.grouping.wave)
+        grouping = recipe.grouping
+        planned += waves(mini_batches(groupables, grouping.mini_batch, grouping.policy), grouping.wave)
     return planned
 
 

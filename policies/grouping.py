@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+GroupingPolicy = Literal["similar", "k_means"]
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,15 @@ class Groupable:
         return " ".join(self.target.casefold().split())
 
 
-def mini_batches(facts: Iterable[Groupable], size: int) -> list[tuple[int, ...]]:
+def mini_batches(facts: Iterable[Groupable], size: int, policy: GroupingPolicy = "similar") -> list[tuple[int, ...]]:
     """Group facts by likeness into mini-batches of at most `size`, never two of one key in the same one.
 
-    Returns the facts' sequence numbers. Where facts of one key conflict, the earlier goes into the earlier
-    mini-batch.
+    Alike are facts that ask alike (`similar`), or whose prompts and targets k-means puts together (`k_means`). Returns
+    the facts' sequence numbers. Where facts of one key conflict, the earlier goes into the earlier mini-batch.
     """
     batches: list[tuple[int, ...]] = []
-    waiting = sorted(facts, key=lambda fact: (fact.pattern, fact.seq))
+    known = sorted(facts, key=lambda fact: fact.seq)
+    waiting = sorted(known, key=lambda fact: fact.pattern) if policy == "similar" else k_means_order(known, size)
     while waiting:
         batch: dict[str, int] = {}
         later: list[Groupable] = []
@@ -61,6 +65,16 @@ def mini_batches(facts: Iterable[Groupable], size: int) -> list[tuple[int, ...]]
             batches.append(tuple(batch.values()))
         waiting = later
     return batches
+
+
+def k_means_order(facts: Sequence[Groupable], size: int) -> list[Groupable]:
+    """Facts by their cluster, the largest first, with as many clusters as mini-batches of `size` would hold them."""
+    from policies.clustering import k_means, text_vectors  # numpy: not before it is needed
+
+    of_fact = k_means(text_vectors([f"{fact.prompt} {fact.target}" for fact in facts]), -(-len(facts) // size)).tolist()
+    sizes = {cluster: of_fact.count(cluster) for cluster in set(of_fact)}
+    places = sorted(range(len(facts)), key=lambda place: (-sizes[of_fact[place]], of_fact[place], place))
+    return [facts[place] for place in places]
 
 
 def waves(batches: Sequence[tuple[int, ...]], facts_per_wave: int) -> list[list[tuple[int, ...]]]:

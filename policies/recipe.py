@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from policies.grouping import GroupingPolicy
 from policies.growth import GrowthPolicy
 from policies.merging import Merging
 
@@ -27,6 +28,7 @@ class _Section(BaseModel):
 class Grouping(_Section):
     """Which facts form a mini-batch, and how many facts are trained in one pass (a wave)."""
 
+    policy: GroupingPolicy = "similar"
     mini_batch: Annotated[int, Field(ge=1, le=4096)] = 32
     wave: Annotated[int, Field(ge=1, le=16384)] = 256
 

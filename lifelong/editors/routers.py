@@ -119,7 +119,7 @@ class NearestKey:
         self._scene = scene
         self._query = query
         self._facts = [served for seq, served in sorted(scene.facts.items()) if served.expert]
-        keys = [_key(scene.bank, served) for served in self._facts]
+        keys = [key_of(scene.bank, served) for served in self._facts]
         self.keys = torch.stack(keys) if keys else torch.zeros(0, 0)
         self._radii = radii(self._facts, self.keys) if keys else torch.zeros(0)
 
@@ -152,7 +152,8 @@ class NearestKey:
         return self._scene.route_to(seq)
 
 
-def _key(bank: Bank, served: Served) -> Tensor:
+def key_of(bank: Bank, served: Served) -> Tensor:
+    """The vector of a served fact among its expert's anchors; raises UsageError where another editor made it."""
     assert served.expert is not None
     pack, slot = bank.expert_at(bank.slot_of[served.expert])
     anchors = pack.anchors_of(slot)
