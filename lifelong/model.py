@@ -97,6 +97,11 @@ class EditedModel:
             routes.update(zip(places, self.route([prompts[place] for place in places], at=moment), strict=True))
         return [routes[place] for place in range(len(prompts))]
 
+    @property
+    def weighs_tokens(self) -> bool:
+        """Whether an expert acts more on some tokens of a routed row than on others."""
+        return self._token_gate is not None
+
     def route_to(self, fact_seqs: Sequence[int]) -> list[Route]:
         """The routes of the given facts whatever the router would say: the oracle."""
         return [self.router.route_to(seq) for seq in fact_seqs]

@@ -18,14 +18,21 @@ from typing import Any
 
 from editlog.errors import UsageError
 from lifelong.base import GENERATION_BATCH, Base, batches_by_length
+from lifelong.editors.routers import AlwaysOn
 from lifelong.editors.views import LEAD_INS
 from lifelong.evaluation.metrics import is_exact
-from lifelong.export.merging import MergeRow, add_to_weights, untouched, weight_changes
+from lifelong.export.merging import MergeRow, add_to_weights, standing_changes, untouched, weight_changes
 from lifelong.files import temporary_beside
 from lifelong.model import EditedModel
 from lifelong.serving import Served
 from lifelong.sites import decoder_layers
 from policies.audit import Score
+
+NOT_WEIGHTS = {
+    "note": "a note is words that are read before the prompt; there is nothing of it to add to a weight",
+    "value": "a stored value takes the place of what a layer puts out at one position; a weight acts at every position",
+}
+"""Kinds of experts that no weight can hold, and why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,9 @@ class Merged:
 def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_tokens: int) -> Merged:
     """Merge all experts that are served today into `fresh`, a base of its own, and write it to `directory`.
 
-    Raises UsageError where the directory is there already, nothing is served, or the weights are quantised.
+    Experts that act on every prompt are added as they are; of those behind a gate the nearest single change is fitted.
+    Raises UsageError where the directory is there already, nothing is served, the weights are quantised, or an expert
+    is of a kind that no weight can hold.
     """
     if os.path.lexists(directory):
         raise UsageError(f"{directory} exists already; export into a new directory")
@@ -63,11 +72,16 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
     served = [fact for fact in model.facts.values() if fact.expert and _holds(fact, now)]
     if not served:
         raise UsageError("no fact has an expert in use, so there is nothing to merge")
+    _check_kinds(model, served)
     near_misses = sorted({near.prompt for fact in served for near in fact.fact.near_misses})
     base = model.base
     base_says = _answers(base, [*near_misses, *LEAD_INS], max_new_tokens)
-    rows = [*_rows(model, served), *untouched(base, [*near_misses, *LEAD_INS])]
-    add_to_weights(fresh, weight_changes(base, model.bank, rows, answers_only=_stands_last(model)))
+    if isinstance(model.router, AlwaysOn):
+        changes = standing_changes(base, model.bank, model.router.route_to(served[0].seq))
+    else:
+        rows = [*_rows(model, served), *untouched(base, [*near_misses, *LEAD_INS])]
+        changes = weight_changes(base, model.bank, rows, answers_only=_stands_last(model))
+    add_to_weights(fresh, changes)
     temporary = temporary_beside(directory)
     temporary.mkdir(parents=True)
     try:
@@ -93,6 +107,16 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return merged
+
+
+def _check_kinds(model: EditedModel, served: Sequence[Served]) -> None:
+    """Raise UsageError for an expert that is no change of a weight: a note, a stored value, one that weighs tokens."""
+    routes = model.route_to([fact.seq for fact in served])
+    kinds = {model.bank.expert_at(slot)[0].kind for route in routes for slot in route.slots}
+    if kind := next((kind for kind in sorted(kinds) if kind in NOT_WEIGHTS), None):
+        raise UsageError(f"experts of kind {kind} cannot be merged: {NOT_WEIGHTS[kind]}")
+    if model.weighs_tokens:
+        raise UsageError("these experts cannot be merged: they act on some tokens only, and a weight acts on all")
 
 
 def _holds(served: Served, now: datetime) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lifelong.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.experts.bank import MISS, Bank, Route
+from lifelong.sites import linear_widths
 
 RIDGE = 1e-3
 
@@ -74,6 +75,21 @@ def weight_changes(base: Base, bank: Bank, rows: Sequence[MergeRow], *, answers_
         for path, (x, change) in seen.items():
             systems[path].add(x[counted].float(), change[counted].float())
     return {path: system.solution() for path, system in systems.items()}
+
+
+@torch.no_grad()
+def standing_changes(base: Base, bank: Bank, route: Route) -> dict[str, Tensor]:
+    """What linear experts that always act add to each site's weight, [out, in], by module path: nothing is fitted."""
+    changes = {}
+    for path in bank.sites:
+        module = base.model.get_submodule(path)
+        widths = linear_widths(module)
+        assert widths is not None, "a bank takes no other site"
+        x = torch.eye(widths[0], device=base.device, dtype=base.model.dtype)[None]
+        untouched = module(x)
+        with bank.serving([route]):
+            changes[path] = (module(x) - untouched)[0].T
+    return changes
 
 
 @contextlib.contextmanager

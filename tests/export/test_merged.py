@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from editlog.errors import UsageError
 from lifelong.base import Base
+from lifelong.experts.bank import Bank, Route
 from lifelong.export.merged import Merged
+from lifelong.export.merging import add_to_weights, standing_changes
 from lifelong.workspace import Workspace
 
 
@@ -54,3 +58,27 @@ def test_nothing_is_overwritten_and_nothing_is_left_behind(published: Workspace,
     with pytest.raises(UsageError, match="nothing to merge"):
         published.export_merged(tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir() if "published" not in path.name] == ["taken"]
+
+
+@pytest.mark.parametrize(("kind", "why"), [("value", "at one position"), ("note", "nothing of it to add")])
+def test_what_no_weight_can_hold_is_refused_with_the_reason(
+    published: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, why: str
+) -> None:
+    monkeypatch.setattr(Bank, "expert_at", lambda bank, slot: (SimpleNamespace(kind=kind, stacks={}), slot))
+    with pytest.raises(UsageError, match=f"experts of kind {kind} cannot be merged: .*{why}"):
+        published.export_merged(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_experts_that_act_on_every_prompt_are_added_as_they_are(
+    published: Workspace, tiny_model: Path, facts: tuple[dict[str, Any], ...]
+) -> None:
+    edited, plain = published.edited_model(), Base.load(str(tiny_model))
+    both = Route(None, (0, 1), (1.0, 0.5))
+    batch = plain.pad_left([plain.prompt_ids(fact["prompt"]) for fact in facts[:3]])
+    with torch.no_grad(), edited.bank.serving([both] * 3):
+        expected = edited.base.forward(batch, keep=1)
+    add_to_weights(plain, standing_changes(edited.base, edited.bank, both))
+    with torch.no_grad():
+        torch.testing.assert_close(plain.forward(batch, keep=1), expected, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(edited.base.forward(batch, keep=1), expected, rtol=1e-4, atol=1e-4)
