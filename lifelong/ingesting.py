@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from editlog.draft import Draft
 from editlog.durable import temporary_beside
@@ -16,7 +16,13 @@ from editlog.lines import Reject
 from editlog.store import EditLog, utc_now
 from lifelong.hub import opened
 from lifelong.layout import Layout
+from lifelong.progress import Progress
 from lifelong.results import Receipt
+
+_Item = TypeVar("_Item")
+
+TOLD_EVERY = 4096
+"""Records between two words to whoever is told how far an ingest is."""
 
 
 class _Rejects:
@@ -59,6 +65,16 @@ class _Rejects:
             self._temporary.unlink(missing_ok=True)
 
 
+def _counted(items: Iterable[_Item], progress: Progress) -> Iterator[_Item]:
+    told = count = 0
+    for count, item in enumerate(items, start=1):
+        if count - told == TOLD_EVERY:
+            progress.advance(count - told)
+            told = count
+        yield item
+    progress.advance(count - told)
+
+
 def log_for(open_log: Callable[[], EditLog], layout: Layout, *, spool: bool) -> EditLog:
     """The log to ingest into; where it is held for too long and `spool` is set, one that tries no second time."""
     try:
@@ -83,6 +99,7 @@ def ingest(
     actor: str,
     reason: str | None,
     dry_run: bool,
+    progress: Progress,
 ) -> Receipt:
     """Read, validate and append; see `Workspace.ingest`."""
     if spool and signer:
@@ -90,7 +107,9 @@ def ingest(
     reader = read_facts(opened(source, limit=limit), limit=limit, default_source=source_name, default_author=author)
     rejects = _Rejects(layout)
     try:
-        with log.prepare(rejects.sorted_out(reader.drafts())) as prepared:
+        progress.stage("read", limit or 0)
+        with log.prepare(rejects.sorted_out(_counted(reader.drafts(), progress))) as prepared:
+            progress.stage("append", prepared.count)
             call: dict[str, Any] = {
                 "actor": actor,
                 "reason": reason,
@@ -107,6 +126,7 @@ def ingest(
                 if not spool or dry_run:
                     raise
                 spooled = log.spool(prepared, **call)
+        progress.advance(prepared.count)
         rejects_file = None if dry_run else rejects.keep()
     finally:
         rejects.drop()

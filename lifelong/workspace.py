@@ -160,6 +160,7 @@ class Workspace(Looking, Operating):
         actor: str | None = None,
         reason: str | None = None,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> Receipt:
         """Append the facts of a file ("-": standard input) to the log; what cannot be read goes to a rejects file.
 
@@ -167,6 +168,7 @@ class Workspace(Looking, Operating):
         `sign` is the file of a key that signs each of them; a signature holds `sign_days` (30) until it is applied.
         """
         from lifelong.ingesting import ingest, log_for
+        from lifelong.progress import Silent
         from lifelong.trust import signer_of
 
         return ingest(
@@ -182,6 +184,7 @@ class Workspace(Looking, Operating):
             actor=actor or default_actor(),
             reason=reason,
             dry_run=dry_run,
+            progress=progress or Silent(),
         )
 
     def approve(

@@ -10,13 +10,14 @@ from lifelong.cli.shell import emit, reads, workspace
 
 
 @click.command("eval")
-@click.argument("source", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", required=False)
 @click.option("--live", is_flag=True, help="Score every fact that is served instead of a file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first N records.")
 @reads
-def evaluate(source: Path | None, live: bool, limit: int | None, as_json: bool, home: Path | None) -> None:
+def evaluate(source: str | None, live: bool, limit: int | None, as_json: bool, home: Path | None) -> None:
     """Measure the edits on a file's own probes, or on all live facts.
 
+    SOURCE is whatever `ingest` takes: a file, a folder, `-`, or a data set.
     Reliability, generality, locality, portability, and how well the router does. Nothing is learned.
 
     Exit code 0 once measured, whatever the figures are.

@@ -51,17 +51,21 @@ def ingest(
       lifelong ingest facts.jsonl --author "Ada L." --reason "corrections of May"
       grep Paris facts.jsonl | lifelong ingest - --json
     """
-    receipt = workspace(change.home).ingest(
-        source,
-        limit=limit,
-        source_name=source_name,
-        author=author,
-        reassert=reassert,
-        spool=spool,
-        sign=sign,
-        sign_days=sign_days,
-        **change.recorded,
-    )
+    from lifelong.cli.progress import progress_bar
+
+    with progress_bar(patience=2.0) as progress:
+        receipt = workspace(change.home).ingest(
+            source,
+            limit=limit,
+            source_name=source_name,
+            author=author,
+            reassert=reassert,
+            spool=spool,
+            sign=sign,
+            sign_days=sign_days,
+            progress=progress,
+            **change.recorded,
+        )
     emit(receipt.to_dict(), change.as_json, lambda: text.outcome(receipt.to_dict()))
     if receipt.spooled:
         said = f"The log is held: spooled as {receipt.spooled}. It is safe, but not yet in the log; the next writer"

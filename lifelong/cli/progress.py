@@ -14,9 +14,14 @@ from lifelong.reports.logs import LoggedProgress, speak
 
 
 class Bar:
-    """One rich bar for the stage under way; finished stages stay above it. `console`: where, if not stderr."""
+    """One rich bar for the stage under way; finished stages stay above it. `console`: where, if not stderr.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Nothing is shown of the first `patience` seconds.
+    """
+
+    def __init__(self, console: Console | None = None, *, patience: float = 0.0) -> None:
+        self._shown_from = time.monotonic() + patience
+        self._shown = False
         self._progress = Progress(
             TextColumn("{task.description:<11}"),
             BarColumn(),
@@ -27,7 +32,7 @@ class Bar:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._show()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -36,19 +41,27 @@ class Bar:
         self.done()
 
     def stage(self, name: str, total: int) -> None:
-        """Begin a stage of about `total` steps."""
+        """Begin a stage of about `total` steps; 0: nobody knows how many."""
         self._end_stage()
-        self._task = self._progress.add_task(name, total=total)
+        self._task = self._progress.add_task(name, total=total or None)
+        self._show()
 
     def advance(self, n: int = 1) -> None:
         """Count `n` more steps of the stage."""
         if self._task is not None:
             self._progress.advance(self._task, n)
+        self._show()
 
     def done(self) -> None:
         """No more stages: leave the bars as they are."""
         self._end_stage()
-        self._progress.stop()
+        if self._shown:
+            self._progress.stop()
+
+    def _show(self) -> None:
+        if not self._shown and time.monotonic() >= self._shown_from:
+            self._shown = True
+            self._progress.start()
 
     def _end_stage(self) -> None:
         """What was done is all there was: an audit that searches for culprits asks more than was foreseen."""
@@ -58,9 +71,10 @@ class Bar:
 
 
 class Lines:
-    """One line per stage, written when it ends, for logs and pipes."""
+    """One line per stage, written when it ends, for logs and pipes; none for one shorter than `patience` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience: float = 0.0) -> None:
+        self._patience = patience
         self._name = ""
         self._count = 0
         self._since = 0.0
@@ -83,14 +97,18 @@ class Lines:
 
     def done(self) -> None:
         """Write the line of the stage under way."""
-        if self._name:
-            click.echo(f"{self._name}: {self._count} in {time.monotonic() - self._since:.1f} s", err=True)
+        took = time.monotonic() - self._since
+        if self._name and took >= self._patience:
+            click.echo(f"{self._name}: {self._count} in {took:.1f} s", err=True)
         self._name = ""
 
 
-def progress_bar(log_format: str = "text") -> Bar | Lines | LoggedProgress:
-    """What suits stderr: records for `json`, a `Bar` on a terminal, else `Lines`. Use it as a context manager."""
+def progress_bar(log_format: str = "text", *, patience: float = 0.0) -> Bar | Lines | LoggedProgress:
+    """What suits stderr: records for `json`, a `Bar` on a terminal, else `Lines`. Use it as a context manager.
+
+    `patience`: seconds that pass before anything is said, for work that is short more often than long.
+    """
     if log_format == "json":
         speak("json")
         return LoggedProgress()
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar(patience=patience) if sys.stderr.isatty() else Lines(patience=patience)
