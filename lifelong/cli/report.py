@@ -38,6 +38,8 @@ def report(since: str, until: str | None, *, out: Path | None, as_json: bool, ho
 
 
 def _text(found: Period) -> str:
+    from lifelong.reports.page import BASE
+
     head = {
         "from": f"{text.when(found.from_at)} UTC, event {found.from_seq:,}",
         "to": f"{text.when(found.to_at)} UTC, event {found.to_seq:,}",
@@ -57,9 +59,10 @@ def _text(found: Period) -> str:
         "retention",
         "seconds",
     )
+    changed = [{**one, "was": one["was"] or BASE, "is_now": one["is_now"] or BASE} for one in found.changes]
     for name, rows, shown in (
         ("jobs", found.jobs, columns),
-        ("changed", found.changes, ("prompt", "was", "is_now", "fact", "by")),
+        ("changed", changed, ("prompt", "was", "is_now", "fact", "by")),
         ("failed or held", found.refused, ("fact", "job", "outcome", "why", "prompt", "answer")),
     ):
         if rows:

@@ -31,9 +31,9 @@ class Unit:
 
 
 def job_command(home: Path, *, actor: str | None = None, reason: str | None = None) -> list[str]:
-    """The command that runs one job on the workspace, as a list of words."""
+    """The command that runs one job on the workspace, where one is due, as a list of words."""
     told = ["--actor", actor or "scheduler", "--reason", reason or "scheduled"]
-    return [*_command(home), "run", *told]
+    return [*_command(home), "run", "--if-ready", *told]
 
 
 def _command(home: Path) -> list[str]:
