@@ -1,6 +1,7 @@
 """Tasks performed elsewhere: to the same experts as here, again where a worker dies, given up alone where they fail."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -61,8 +62,11 @@ def test_without_ray_a_person_is_told_what_to_install() -> None:
 def made(kind: str) -> Executor:
     if kind == "processes":
         return Processes(2, temperamental)
+    from ray import cloudpickle
+
     from lifelong.executors.ray import RayCluster
 
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no worker can import a test
     return RayCluster(workers=2, address=None, work=temperamental)
 
 
