@@ -4,7 +4,8 @@ Two steps, as in the paper. First each note that was retrieved is judged: is it 
 is read behind those that are; where none is, the model answers as if there were no notebook.
 
 Other than the published method, which asks an instruction-tuned model in words whether it can answer from a note: a
-plain decoder is asked by what it predicts. A note is relevant where it makes the prompt likelier than it is alone.
+plain decoder is asked by what it predicts. A note is relevant where, once it is read, what it says becomes likelier as
+the prompt's answer; that is weighed, and never given out. (That the prompt itself becomes likelier was no measure.)
 Notes are retrieved by the calibrated gate, so the promise of its locality budget holds before any is judged.
 
 Chen et al., 2024, "Robust and Scalable Model Editing for Large Language Models" (arXiv 2403.17431).
@@ -26,7 +27,7 @@ from lifelong.editors.state import State
 
 class ErenDials(Dials):
     """`form`: how a note is written, `{}` being its sentence. `notes`: how many are read at most. `relevance`: by how
-    many nats a token a note must make the prompt likelier to be relevant."""
+    many nats a token what a note says must become likelier as the answer, for the note to be relevant."""
 
     form: Annotated[str, Field(pattern=r"^[^{}\x00]*\{\}[^{}\x00]*$", max_length=1000)] = FORM
     notes: Annotated[int, Field(ge=1, le=16)] = 1

@@ -34,19 +34,15 @@ def note_expert(digest: str, text: str, *, recipe: str, base: str) -> Expert:
 
 
 @torch.no_grad()
-def relevance(base: Base, note: str, prompt: str) -> float:
-    """How much likelier the prompt is behind the note than alone, in nats a token of the prompt.
+def relevance(base: Base, note: str, prompt: str, target: str) -> float:
+    """How much likelier what the note says (`target`) becomes as the prompt's answer once it is read, in nats a token.
 
-    Only tokens that both readings share count, the prompt's first not, since alone nothing predicts it; 0 where none
-    is left. One row is read at a time, so that the same prompt is judged alike in any batch.
+    One row is read at a time, so that the same prompt is judged alike in any batch.
     """
-    alone, behind = base.prompt_ids(prompt), base.prompt_ids(note + prompt)
-    shared = 0
-    while shared < min(len(alone), len(behind)) - 1 and alone[-1 - shared] == behind[-1 - shared]:
-        shared += 1
-    if not shared:
-        return 0.0
-    return float((_likelihood(base, behind, shared) - _likelihood(base, alone, shared)).mean())
+    answer = base.answer_ids(prompt, target)[:-1]
+    behind, alone = ([*base.prompt_ids(text), *answer] for text in (note + prompt, prompt))
+    gain = _likelihood(base, behind, len(answer)) - _likelihood(base, alone, len(answer))
+    return float(gain.mean())
 
 
 def _likelihood(base: Base, row: Sequence[int], count: int) -> Tensor:
@@ -83,13 +79,16 @@ class ReadingRouter:
         if decision.fact is None:
             return Routed(decision, MISS)
         found = [decision.fact, *self._others(prompt, decision.fact, at)]
+        base, facts = self._scene.base, self._scene.facts
         notes = {seq: self._scene.route_to(seq).note for seq in found}
-        base = self._scene.base
-        readable = base.fits("".join(notes.values()) + prompt)
-        kept = [seq for seq, note in notes.items() if readable and relevance(base, note, prompt) > self._least]
-        if not kept:
+        if base.fits("".join((*notes.values(), prompt, *(f" {facts[seq].fact.target}" for seq in found)))):
+            gains = {seq: relevance(base, note, prompt, facts[seq].fact.target) for seq, note in notes.items()}
+            found = [seq for seq in found if gains[seq] > self._least]
+        else:  # what cannot be read is not relevant
+            found = []
+        if not found:
             return Routed(replace(decision, fact=None), MISS)
-        return Routed(replace(decision, fact=kept[0]), self._reading(kept))
+        return Routed(replace(decision, fact=found[0]), self._reading(found))
 
     def _others(self, prompt: str, first: int, at: datetime | None) -> list[int]:
         """What else the gate would let in, the best first, without what a fact of the same key says already."""

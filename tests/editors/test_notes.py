@@ -44,23 +44,19 @@ def test_a_note_says_the_fact_in_a_sentence() -> None:
     assert note_text("Who rules?", "Ada", "{} So it is. ") == "Who rules? Ada. So it is. "
 
 
-def test_relevance_is_what_the_note_adds_to_the_prompts_likelihood(base: Base) -> None:
-    """mean over tokens t > 1 of log p(t | note, before) - log p(t | before), by numpy in float64."""
-    prompt = "The capital of Osterland is"
-    alone, behind = base.prompt_ids(prompt), base.prompt_ids(NOTE + prompt)
-    assert behind[-len(alone) :] == alone
+def test_relevance_is_what_the_note_adds_to_the_likelihood_of_what_it_says(base: Base) -> None:
+    """mean over the target's tokens of log p(t | note, prompt, before) - log p(t | prompt, before), in float64."""
+    prompt, target = "The capital of Osterland is", "Marbeck"
+    answer = base.answer_ids(prompt, target)[:-1]
 
-    def likelihoods(row: list[int]) -> np.ndarray:
+    def likelihoods(text: str) -> np.ndarray:
+        row = [*base.prompt_ids(text), *answer]
         with torch.no_grad():
-            logits = base.model(input_ids=torch.tensor([row])).logits[0].double().numpy()
-        return logits[np.arange(len(row) - 1), row[1:]] - np.log(np.exp(logits[:-1]).sum(1))
+            logits = base.model(input_ids=torch.tensor([row])).logits[0].double().numpy()[-1 - len(answer) : -1]
+        return logits[np.arange(len(answer)), answer] - np.log(np.exp(logits).sum(1))
 
-    wanted = (likelihoods(behind)[1 - len(alone) :] - likelihoods(alone)).mean()
-    assert relevance(base, NOTE, prompt) == pytest.approx(wanted, abs=1e-4)
-
-
-def test_a_prompt_of_one_token_is_not_judged(base: Base) -> None:
-    assert relevance(base, NOTE, "The") == 0.0
+    wanted = (likelihoods(NOTE + prompt) - likelihoods(prompt)).mean()
+    assert relevance(base, NOTE, prompt, target) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_where_no_note_is_relevant_the_base_answers_bit_for_bit(
