@@ -128,14 +128,6 @@ WIKIBIO = {
     "labels": "She was born.",
     "locality": {"Relation_Specificity": [{"prompt": "Ann's mother is", "ground_truth": ["Eve"]}]},
 }
-HALLUEDIT_CSV = {
-    "topic": "people",
-    "subject": "Ada Finch",
-    "relation": "occupation",
-    "object": "miller",
-    "question": "What does Ada Finch do?",
-    "paraphrased_question": "What is the work of Ada Finch?",
-}
 EVERY_FORMAT = [
     OWN, COUNTERFACT, ZSRE, KNOWEDIT, WIKIBIGEDIT, WIKIBIGEDIT_ORIGINAL, HALLUEDIT, HALLUEDIT_CSV, ROME, WIKIBIO
 ]  # fmt: skip
