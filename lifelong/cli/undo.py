@@ -61,6 +61,9 @@ def rollback(*, to: str | None, change: Change) -> None:
     """
     done = workspace(change.home).rollback(to=to, **change.recorded).to_dict()
     emit(done, change.as_json, lambda: text.outcome(done))
+    if done["held"] and not change.dry_run:
+        held = f"No job applies the {text.count(len(done['held']), 'fact')} held here"
+        click.echo(f"{held}; `lifelong approve` lets one wait again, `lifelong revert` withdraws a job's.", err=True)
 
 
 @click.command()

@@ -37,6 +37,8 @@ def test_rollback_goes_back_to_the_snapshot_before(copy: Cli, edited: dict[str, 
     assert copy("ask", edited["prompt"], "--json").json["hit"]
     done = copy("rollback", "--reason", "support saw nonsense", "--actor", "bob", "--json")
     assert (done.code, done.json["held"]) == (0, asked.json["held"])
+    assert "`lifelong approve`" in done.err
+    assert asked.err == ""
     assert not copy("ask", edited["prompt"], "--json").json["hit"]
     [told] = copy("log", "list", "--kind", "snapshot.rolled_back", "--json").json
     assert (told["actor"], told["reason"]) == ("bob", "support saw nonsense")
