@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import lifelong
 from editlog.errors import UsageError
+from lifelong.progress import Silent
 from lifelong.rebasing import Rebased
 from lifelong.workspace import Workspace
 
@@ -73,6 +77,46 @@ def test_the_log_is_replayed_beside_the_old_workspace(
     again = rebase(published, tmp_path / "new", another_model)
     assert again.counts == done.counts
     assert again.new == done.new
+
+
+class Killed(Silent):
+    """Kills its process at the start of a stage."""
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+
+    def stage(self, name: str, total: int) -> None:
+        if name == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(home: Path, out: Path, model: Path, at: str) -> None:
+    """Rebase in a process of its own that does not survive."""
+    child = os.fork()
+    if child == 0:
+        try:
+            lifelong.open(home).rebase(out, model=str(model), actor="ada", progress=Killed(at))
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "the rebase was over before"
+
+
+@pytest.mark.slow
+def test_a_rebase_that_was_killed_goes_on_to_the_same_end(
+    published: Workspace, tmp_path: Path, another_model: Path
+) -> None:
+    undisturbed = rebase(published, tmp_path / "undisturbed", another_model)
+    expected = {row.hash for row in lifelong.open(tmp_path / "undisturbed").experts()}
+    out = tmp_path / "killed"
+    for stage in ("ask the new base", "train", "audit", "publish"):
+        killed(published.home, out, another_model, stage)
+    done = rebase(published, out, another_model)
+    assert done.counts == undisturbed.counts
+    after = lifelong.open(out)
+    assert {row.hash for row in after.experts()} == expected
+    kinds = [event.kind for event in after.log.events(kinds=["job.started", "job.finished"])]
+    assert kinds == ["job.started", "job.finished"], "one job, carried on each time"
+    assert after.log.verify() == []
 
 
 def test_a_rebase_never_writes_into_what_is_something_else(published: Workspace, tmp_path: Path) -> None:
