@@ -64,11 +64,24 @@ def a_retraction(home: Path, number: int) -> tuple[str, ...]:
     return "retract", "--reason", "wrong", EditLog.open(home / "log").facts()[number].ref
 
 
+def a_merge(home: Path, number: int) -> tuple[str, ...]:
+    """Make one expert of two that a job has just trained, on facts that ask alike and answer the same."""
+    path = home.parent / f"alike-{number}.jsonl"
+    lands = (f"Osterland {number}", f"Norrland {number}")
+    facts = [{"prompt": f"The capital of {land} is", "target": "Marbeck", "subject": land} for land in lands]
+    path.write_text("".join(json.dumps(fact) + "\n" for fact in facts))
+    opened = lifelong.open(home)
+    assert opened.ingest(path, actor="ada").accepted == 2
+    opened.run(actor="ada")
+    return "merge", "--budget", str(len(opened.experts()) - 1)
+
+
 # A line here is all that a new stage needs; ten kills for each seed.
 STAGES = (
-    Stage("ingest", a_batch, range(100, 110)),
+    Stage("ingest", a_batch, range(100, 108)),
     Stage("run", a_job, range(200, 205)),
-    Stage("publish", a_retraction, range(300, 305), then=("run",)),
+    Stage("publish", a_retraction, range(300, 304), then=("run",)),
+    Stage("merge", a_merge, range(400, 403)),
 )
 
 
