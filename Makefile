@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow test-crash lint types wheel-test docs base-model clean
+.PHONY: help install demo test test-slow test-crash lint types wheel-test docs api-docs base-model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: $(INSTALLED) ## write docs/CLI.md, docs/bench.schema.json and the answers 
 	@$(BIN)/python scripts/cli_reference.py docs/CLI.md
 	@$(BIN)/python scripts/query_reference.py docs/QUERIES.md
 	@$(BIN)/python scripts/bench_schema.py docs/bench.schema.json
+
+api-docs: $(INSTALLED) ## write the Python API's reference to build/api-docs, from the docstrings
+	@$(BIN)/python -m pdoc -o build/api-docs lifelong lifelong.workspace lifelong.results editlog policies
 
 base-model: $(INSTALLED) ## pretrain the embedded base model again (resumable)
 	@$(BIN)/python -m pretraining
