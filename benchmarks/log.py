@@ -34,6 +34,7 @@ from editlog.events import Entry
 from editlog.store import EditLog
 from lifelong.ingesting import ingest as ingest_file
 from lifelong.layout import Layout
+from lifelong.progress import Silent
 
 WAVE = 1024
 CORES = sorted(os.sched_getaffinity(0))
@@ -91,6 +92,7 @@ def take_in(home: Path, source: Path | io.BytesIO) -> None:
         actor="benchmark",
         reason=None,
         dry_run=False,
+        progress=Silent(),
     )
 
 
