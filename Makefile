@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow test-crash lint types wheel-test docs api-docs base-model clean
+.PHONY: help install demo test test-slow test-crash test-lowest lint types wheel-test docs api-docs base-model clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ test-slow: $(INSTALLED) ## run the slow tests only
 test-crash: $(INSTALLED) ## run crashes, damage and fuzz in full, and print the counts (goes on where it was cut off)
 	@PYTHONPATH=tests $(BIN)/python -m pytest -q -m crash -o timeout=7200 -p ledger --ledger .crash.jsonl --no-header tests
 
+test-lowest: ## run the tests of the policies and of the log's core with the lowest versions that pyproject.toml allows
+	@$(PYTHON) -m venv .venv-lowest
+	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -r constraints-lowest.txt
+	@PYTHONPATH=. .venv-lowest/bin/python -m pytest -q -m 'not slow and not crash' tests/policies \
+	  tests/editlog/test_merkle.py tests/editlog/test_events.py tests/editlog/test_ingest.py
+
 lint: $(INSTALLED) ## check style with ruff
 	@$(BIN)/ruff check .
 
@@ -54,4 +60,4 @@ base-model: $(INSTALLED) ## pretrain the embedded base model again (resumable)
 	@$(BIN)/python -m pretraining
 
 clean: ## remove what the other targets made, .venv included
-	@rm -rf $(VENV) .crash.jsonl demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-lowest .crash.jsonl demo-workspace build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
