@@ -7,7 +7,6 @@ comes after the audit. Then the same files get the manifest of the new position,
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,12 +23,11 @@ from lifelong.layout import Layout, pack_path
 from lifelong.model import EditedModel
 from lifelong.publishing import packs_by_expert, publish, serving_state
 from lifelong.serving import Served
-from lifelong.snapshot import Snapshot, promote, read_snapshot, serve, write_snapshot
+from lifelong.snapshot import CANDIDATE, Snapshot, drop_candidate, promote, read_snapshot, serve, write_snapshot
 from lifelong.training import Trained
 from policies.audit import Limits
 from policies.recipe import Recipe
 
-CANDIDATE = "candidate"
 EXPERTS_PER_PACK = 4096
 
 
@@ -62,7 +60,7 @@ class Promotion:
             return
         before = set(self._layout.experts.glob("*.safetensors"))
         packs, applied, pack_of = self._write_packs(verdict.accepted)
-        drop_candidate(self._layout)
+        drop_candidate(self._layout.snapshots)
         try:
             snapshot = self._write(self._candidates.served(verdict.accepted), pack_of)
             model = EditedModel.of(self._base, snapshot, self._layout.experts, editor=self._editor)
@@ -74,7 +72,7 @@ class Promotion:
                     path.unlink()
                 yield Staged(replace(verdict, accepted={}, report=suite, passed=False), [], [], None)
         finally:
-            drop_candidate(self._layout)
+            drop_candidate(self._layout.snapshots)
 
     def crown(self, staged: Staged) -> str:
         """Move `@champion`, once the log says who is applied; its id. Files that were asked are served as they are."""
@@ -128,11 +126,6 @@ class Promotion:
         )
         serve(folder, name, point="candidate")
         return read_snapshot(folder, name)
-
-
-def drop_candidate(layout: Layout) -> None:
-    """Remove `@candidate`; one that is there before a job was left by one that was killed."""
-    shutil.rmtree(layout.snapshots / CANDIDATE, ignore_errors=True)
 
 
 def _parts(accepted: Mapping[int, Trained], size: int) -> list[dict[int, Trained]]:

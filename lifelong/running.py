@@ -30,9 +30,11 @@ def run(
     model = workspace.config.model
     with workspace.job_lock(actor) as lease, stopped_after(terms.budget.max_minutes) as in_time:
         from lifelong.publishing import catch_up
+        from lifelong.snapshot import drop_candidate
 
         log.drain()
         catch_up(workspace.layout, log, recipe)
+        drop_candidate(workspace.layout.snapshots)  # of a job that was killed
         found = waiting(log, log.facts(), terms)
         if not found.facts:  # nothing to load a model for
             return idle_report("nothing-pending", recipe.name, model)

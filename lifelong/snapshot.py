@@ -25,6 +25,7 @@ from lifelong.serving import Served
 
 FORMAT = "lifelong-snapshot/1"
 CURRENT = "CURRENT"
+CANDIDATE = "candidate"
 FACTS = "facts.jsonl"
 MANIFEST = "manifest.json"
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -145,6 +146,11 @@ def _new_directory(snapshots: Path) -> Iterator[Path]:
 def serve(snapshots: Path, snapshot_id: str, *, point: str = "current") -> None:
     """Move CURRENT to a written snapshot: from this rename on, every new reader sees it."""
     write_atomically(snapshots / CURRENT, f"{snapshot_id}\n".encode(), point=point)
+
+
+def drop_candidate(snapshots: Path) -> None:
+    """Remove `@candidate`; one that is there before a job was left by one that was killed."""
+    shutil.rmtree(snapshots / CANDIDATE, ignore_errors=True)
 
 
 def current_id(snapshots: Path) -> str | None:

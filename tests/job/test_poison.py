@@ -54,6 +54,7 @@ def many(first: int, count: int, target: str) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
+@pytest.mark.xfail(reason="of so many, some poisoned facts are published", strict=True)
 def test_two_hundred_poisoned_facts_among_a_thousand(tmp_path: Path, make_workspace: Callable[..., Workspace]) -> None:
     workspace = make_workspace(tmp_path / "home", audit={"sample": 1000})
     old = many(0, 200, "Ada Finch")
