@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from editlog.store import utc_now
@@ -35,6 +36,9 @@ def run(
         log.drain()
         catch_up(workspace.layout, log, recipe)
         drop_candidate(workspace.layout.snapshots)  # of a job that was killed
+        if unfinished_job(log) is None:  # nobody carries on what was trained
+            for waves in workspace.layout.runs.glob("*/waves"):
+                shutil.rmtree(waves, ignore_errors=True)
         found = waiting(log, log.facts(), terms)
         if not found.facts:  # nothing to load a model for
             return idle_report("nothing-pending", recipe.name, model)
