@@ -4,9 +4,9 @@ Two steps, as in the paper. First each note that was retrieved is judged: is it 
 is read behind those that are; where none is, the model answers as if there were no notebook.
 
 Other than the published method, which asks an instruction-tuned model in words whether it can answer from a note: a
-plain decoder is asked by what it predicts. A note is relevant where, once it is read, what it says becomes likelier as
-the prompt's answer; that is weighed, and never given out. (That the prompt itself becomes likelier was no measure.)
-Notes are retrieved by the calibrated gate, so the promise of its locality budget holds before any is judged.
+plain decoder is asked by what it predicts. A note is relevant where reading it moves what the base would say next; the
+target is not looked at, for a scope is decided on the prompt alone. Notes are retrieved by the calibrated gate, so the
+promise of its locality budget holds before any is judged.
 
 Chen et al., 2024, "Robust and Scalable Model Editing for Large Language Models" (arXiv 2403.17431).
 """
@@ -26,12 +26,12 @@ from lifelong.editors.state import State
 
 
 class ErenDials(Dials):
-    """`form`: how a note is written, `{}` being its sentence. `notes`: how many are read at most. `relevance`: by how
-    many nats a token what a note says must become likelier as the answer, for the note to be relevant."""
+    """`form`: how a note is written, `{}` being its sentence. `notes`: how many are read at most. `relevance`: how
+    far (nats) a note must move the base's next word to be relevant; at 0 every note that the gate lets in is."""
 
     form: Annotated[str, Field(pattern=r"^[^{}\x00]*\{\}[^{}\x00]*$", max_length=1000)] = FORM
     notes: Annotated[int, Field(ge=1, le=16)] = 1
-    relevance: float = 0.0
+    relevance: Annotated[float, Field(ge=0.0)] = 0.0
 
 
 class ErenEditor(Editor):

@@ -34,22 +34,20 @@ def note_expert(digest: str, text: str, *, recipe: str, base: str) -> Expert:
 
 
 @torch.no_grad()
-def relevance(base: Base, note: str, prompt: str, target: str) -> float:
-    """How much likelier what the note says (`target`) becomes as the prompt's answer once it is read, in nats a token.
+def relevance(base: Base, note: str, prompt: str) -> float:
+    """How far the note moves what the base would say first: KL(behind the note || without it) at the prompt's end, nats.
 
-    One row is read at a time, so that the same prompt is judged alike in any batch.
+    The prompt and the note alone are read, never a target. One row is read at a time, so that the same prompt is
+    judged alike in any batch.
     """
-    answer = base.answer_ids(prompt, target)[:-1]
-    behind, alone = ([*base.prompt_ids(text), *answer] for text in (note + prompt, prompt))
-    gain = _likelihood(base, behind, len(answer)) - _likelihood(base, alone, len(answer))
-    return float(gain.mean())
+    behind, alone = (_next_word(base, text) for text in (note + prompt, prompt))
+    return float((behind.exp() * (behind - alone)).sum())
 
 
-def _likelihood(base: Base, row: Sequence[int], count: int) -> Tensor:
-    """The log-probabilities (nats) of the last `count` tokens of a row, float64 [count]."""
-    logits = base.forward(base.pad_left([row]), keep=count + 1)[0, :-1].double()
-    wanted = torch.tensor(row[-count:], device=logits.device)
-    return logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+def _next_word(base: Base, text: str) -> Tensor:
+    """Log-probabilities (nats) of the token after a text, float64 [vocabulary]."""
+    logits = base.forward(base.pad_left([base.prompt_ids(text)]), keep=1)[0, -1]
+    return logits.double().log_softmax(-1)
 
 
 class ReadingRouter:
@@ -79,11 +77,10 @@ class ReadingRouter:
         if decision.fact is None:
             return Routed(decision, MISS)
         found = [decision.fact, *self._others(prompt, decision.fact, at)]
-        base, facts = self._scene.base, self._scene.facts
+        base = self._scene.base
         notes = {seq: self._scene.route_to(seq).note for seq in found}
-        if base.fits("".join((*notes.values(), prompt, *(f" {facts[seq].fact.target}" for seq in found)))):
-            gains = {seq: relevance(base, note, prompt, facts[seq].fact.target) for seq, note in notes.items()}
-            found = [seq for seq in found if gains[seq] > self._least]
+        if base.fits("".join((*notes.values(), prompt))):
+            found = [seq for seq in found if relevance(base, notes[seq], prompt) > self._least]
         else:  # what cannot be read is not relevant
             found = []
         if not found:

@@ -55,11 +55,11 @@ class Promise:
 
 
 EXACT = {"stop_loss": 0.02, "layers": [0], "clamp": 0.0, "kl": 0.0, "steps": 60, "contexts": 0}
-LTE = {"relevance": -100.0, "rounds": 2, "lessons": 4, "steps": 3}
+LTE = {"rounds": 2, "lessons": 4, "steps": 3}
 RECIPES = {
     "default": Promise(SMALL, exact=True),
     "grace": Promise({"method": {"layer": 0, "radius": 1e-2, "rate": 1.0}}),
-    "eren": Promise({"method": {"relevance": -100.0}}, learns=0),
+    "eren": Promise(learns=0),
     "lte": Promise({"experts": {"layers": [-1]}, "method": LTE}, learns=0),
     "melo": Promise({**SMALL, "growth": {"facts_per_expert": 1}, "method": {"layer": 0, "radius": 1e-2}}, exact=True),
     "lora": Promise({"method": {"rate": 0.02}}, scoped=False, learns=2, forgets=False),

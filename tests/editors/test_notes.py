@@ -44,26 +44,25 @@ def test_a_note_says_the_fact_in_a_sentence() -> None:
     assert note_text("Who rules?", "Ada", "{} So it is. ") == "Who rules? Ada. So it is. "
 
 
-def test_relevance_is_what_the_note_adds_to_the_likelihood_of_what_it_says(base: Base) -> None:
-    """mean over the target's tokens of log p(t | note, prompt, before) - log p(t | prompt, before), in float64."""
-    prompt, target = "The capital of Osterland is", "Marbeck"
-    answer = base.answer_ids(prompt, target)[:-1]
+def test_relevance_is_how_far_the_note_moves_the_next_word(base: Base) -> None:
+    """KL(p(. | note, prompt) || p(. | prompt)) at the prompt's end, in float64."""
+    prompt = "The capital of Osterland is"
 
-    def likelihoods(text: str) -> np.ndarray:
-        row = [*base.prompt_ids(text), *answer]
+    def next_word(text: str) -> np.ndarray:
         with torch.no_grad():
-            logits = base.model(input_ids=torch.tensor([row])).logits[0].double().numpy()[-1 - len(answer) : -1]
-        return logits[np.arange(len(answer)), answer] - np.log(np.exp(logits).sum(1))
+            logits = base.model(input_ids=torch.tensor([base.prompt_ids(text)])).logits[0, -1].double().numpy()
+        return logits - np.log(np.exp(logits).sum())
 
-    wanted = (likelihoods(NOTE + prompt) - likelihoods(prompt)).mean()
-    assert relevance(base, NOTE, prompt, target) == pytest.approx(wanted, abs=1e-4)
+    behind, alone = next_word(NOTE + prompt), next_word(prompt)
+    assert relevance(base, NOTE, prompt) == pytest.approx((np.exp(behind) * (behind - alone)).sum(), abs=1e-4)
+    assert relevance(base, "", prompt) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_where_no_note_is_relevant_the_base_answers_bit_for_bit(
     base: Base, lessons: Sequence[Lesson], facts: Sequence[dict[str, Any]]
 ) -> None:
     prompts = [facts[0]["prompt"], facts[1]["prompt"]]
-    reads, abstains = (reading(base, lessons, facts, relevance=least) for least in (-100.0, 100.0))
+    reads, abstains = (reading(base, lessons, facts, relevance=least) for least in (0.0, 100.0))
     assert [route.fact for route in reads.route(prompts)] == [1, 2]
     assert abstains.route(prompts) == [MISS, MISS]
     plain = reads.next_logits(prompts, edits=False)
@@ -74,7 +73,7 @@ def test_where_no_note_is_relevant_the_base_answers_bit_for_bit(
 def test_several_notes_are_read_the_best_one_last(
     base: Base, lessons: Sequence[Lesson], facts: Sequence[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = reading(base, lessons, facts, relevance=-100.0, notes=2)
+    model = reading(base, lessons, facts, notes=2)
     prompt = facts[0]["prompt"]
     monkeypatch.setattr("lifelong.editors.notes.ReadingRouter._others", lambda *_: [2])
     (route,) = model.route([prompt])
