@@ -35,7 +35,7 @@ def note_expert(digest: str, text: str, *, recipe: str, base: str) -> Expert:
 
 @torch.no_grad()
 def relevance(base: Base, note: str, prompt: str) -> float:
-    """How far the note moves what the base would say first: KL(behind the note || without it) at the prompt's end, nats.
+    """How far the note moves the base's next word: KL(behind the note || without it) at the end of the prompt, in nats.
 
     The prompt and the note alone are read, never a target. One row is read at a time, so that the same prompt is
     judged alike in any batch.
