@@ -157,7 +157,7 @@ def test_bad_rows_are_rejected_by_number_and_the_rest_go_in(tmp_path: Path) -> N
         ("a.csv", b"prompt,prompt\n", "name each column once"),
         ("a.csv", b"", "name each column once"),
         ("a.csv", b"prompt,target\n" + b"x" * 70_000, "line of more than"),
-        ("a.csv.gz", gzip.compress(b"prompt,target\nA is,b\n")[:-4], "to its end"),
+        ("a.csv.gz", gzip.compress(b"prompt,target\nA is,b\n", mtime=0)[:-4], "to its end"),
         ("a.jsonl.xz", lzma.compress(b"{}")[:-4], "to its end"),
         ("a.jsonl.zst", b"not zstandard", "to its end"),
         ("a.parquet", b"PAR1 not parquet", "to its end"),
