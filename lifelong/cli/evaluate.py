@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from lifelong.cli.shell import emit, reads, workspace
+from lifelong.cli.shell import emit, reads, source_argument, workspace
 
 
 @click.command("eval")
-@click.argument("source", required=False)
+@source_argument(required=False)
 @click.option("--live", is_flag=True, help="Score every fact that is served instead of a file.")
 @click.option("--limit", type=click.IntRange(min=1), help="Score only the first N records.")
 @reads

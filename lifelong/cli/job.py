@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@source_argument
+@source_argument(required=True)
 @click.option("--limit", type=click.IntRange(min=0), help="Take only the first N records.")
 @click.option("--source", "source_name", help="Name the source, for records that do not name theirs.")
 @click.option("--author", help="Name the author, for records that do not name theirs.")

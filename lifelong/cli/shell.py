@@ -37,14 +37,16 @@ actor_option = click.option("--actor", help="Who does this, for the log [default
 reason_option = click.option("--reason", help="Why this is done, for the log.")
 
 
-def _source(_ctx: click.Context, _param: click.Parameter, source: str) -> str:
-    if source != "-" and not source.startswith("datasets:") and not Path(source).exists():
+def _source(_ctx: click.Context, _param: click.Parameter, source: str | None) -> str | None:
+    if source and source != "-" and not source.startswith("datasets:") and not Path(source).exists():
         raise click.BadParameter(f"there is no file or folder {source!r}.")
     return source
 
 
-source_argument = click.argument("source", callback=_source)
-"""Where records are read from: a file, a folder, `-`, or `datasets:NAME`."""
+def source_argument(*, required: bool) -> Callable[[Command], Command]:
+    """Where records are read from: a file, a folder, `-`, or `datasets:NAME`."""
+    return click.argument("source", required=required, callback=_source)
+
 
 sign_option = click.option(
     "--sign",

@@ -20,7 +20,7 @@ from lifelong.publishing import serving_state
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]
-DIALS = {"experts": {"layers": [-1]}, "method": {"relevance": -100.0, "rounds": 2, "lessons": 4, "steps": 3}}
+DIALS = {"experts": {"layers": [-1]}, "method": {"rounds": 2, "lessons": 4, "steps": 3}}
 
 
 @pytest.fixture(autouse=True)
