@@ -22,7 +22,7 @@ from lifelong.anchors.gate import Gate, LocalityBudget, ScopedFact
 from lifelong.anchors.index import AnchorIndex
 from lifelong.anchors.recall import NEIGHBOURS
 from lifelong.anchors.subject import NAME_DIM
-from lifelong.base import Base
+from lifelong.models.base import Base
 from pretraining.encoder.streams import load
 
 TOKENS, ROUNDS = 64, 40

@@ -32,9 +32,9 @@ import pyarrow as pa
 from editlog.draft import Draft
 from editlog.events import Entry
 from editlog.store import EditLog
-from lifelong.ingesting import ingest as ingest_file
+from lifelong.jobs.progress import Silent
 from lifelong.layout import Layout
-from lifelong.progress import Silent
+from lifelong.verbs.ingesting import ingest as ingest_file
 
 WAVE = 1024
 CORES = sorted(os.sched_getaffinity(0))

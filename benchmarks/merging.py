@@ -20,12 +20,12 @@ from dataclasses import replace
 import click
 
 from benchmarks.tradeoff import drawn, figures, trained
-from lifelong.base import EMBEDDED, Base
 from lifelong.config import read_recipe
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import Delta, LowRank, kind_of
 from lifelong.experts.merge import MIXES, merged
 from lifelong.experts.quantising import stored_as
+from lifelong.models.base import EMBEDDED, Base
 from policies.grouping import Groupable
 from policies.merging import Carried, Group, Merging, plan
 from policies.recipe import Recipe

@@ -21,7 +21,6 @@ from typing import Any
 
 import click
 
-from lifelong.base import EMBEDDED, Base, batches_by_length
 from lifelong.config import read_recipe
 from lifelong.editors import Lesson, Wave, editor_of
 from lifelong.evaluation.metrics import is_exact
@@ -29,6 +28,7 @@ from lifelong.experts.bank import Bank, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.pack import alike as packs_of
 from lifelong.experts.pack import decode_pack, encode_pack
+from lifelong.models.base import EMBEDDED, Base, batches_by_length
 from lifelong.reports.html import page
 from lifelong.reports.plots import Series, line_plot
 from policies.grouping import Groupable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lifelong.benching.run import bench
     from lifelong.config import recipes
-    from lifelong.founding import init
+    from lifelong.verbs.founding import init
     from lifelong.workspace import Workspace
     from lifelong.workspace import open_workspace as open
 
@@ -22,7 +22,7 @@ __all__ = ["Workspace", "__version__", "bench", "init", "open", "recipes"]
 _HOME_OF = {
     "Workspace": ("lifelong.workspace", "Workspace"),
     "bench": ("lifelong.benching.run", "bench"),
-    "init": ("lifelong.founding", "init"),
+    "init": ("lifelong.verbs.founding", "init"),
     "open": ("lifelong.workspace", "open_workspace"),
     "recipes": ("lifelong.config", "recipes"),
 }

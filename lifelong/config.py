@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from editlog.errors import UsageError
-from lifelong.hooks import Hooks
+from lifelong.jobs.hooks import Hooks
 from lifelong.layout import Layout
 from lifelong.scheduling.schedule import Schedule
 from policies.budget import Budget

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from editlog.errors import LifelongError
 from lifelong.config import Config, read_config, read_recipe
+from lifelong.jobs.telling import told
 from lifelong.layout import Layout, resolve_home
-from lifelong.looking import Looking
-from lifelong.operating import Operating
 from lifelong.results import (
     Check,
     Collected,
@@ -32,7 +31,8 @@ from lifelong.results import (
     SourceChange,
     Undo,
 )
-from lifelong.telling import told
+from lifelong.verbs.looking import Looking
+from lifelong.verbs.operating import Operating
 
 if TYPE_CHECKING:
     from editlog.events import Entry
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
     from editlog.history import LoggedFact
     from editlog.store import EditLog
     from editlog.witness import Witness
-    from lifelong.admitting import Terms
-    from lifelong.aligning import Aligned
-    from lifelong.base import Base
     from lifelong.editors.preparation import Corpus
     from lifelong.export.merged import Merged
-    from lifelong.lease import Lease
-    from lifelong.model import EditedModel
-    from lifelong.probing import Choice
-    from lifelong.progress import Progress
-    from lifelong.report import JobReport
+    from lifelong.jobs.admitting import Terms
+    from lifelong.jobs.lease import Lease
+    from lifelong.jobs.progress import Progress
+    from lifelong.jobs.report import JobReport
+    from lifelong.models.base import Base
+    from lifelong.models.edited import EditedModel
+    from lifelong.verbs.aligning import Aligned
+    from lifelong.verbs.probing import Choice
     from policies.recipe import Recipe
 
 
@@ -105,14 +105,14 @@ class Workspace(Looking, Operating):
     @property
     def witness(self) -> Witness | None:
         """Who is told each head of the log, by the configuration; None where nobody is."""
-        from lifelong.trust import witness_of
+        from lifelong.verbs.trust import witness_of
 
         return witness_of(self.config, self.home)
 
     @property
     def terms(self) -> Terms:
         """What the configuration asks of facts and jobs."""
-        from lifelong.trust import terms_of
+        from lifelong.verbs.trust import terms_of
 
         return terms_of(self.config)
 
@@ -135,7 +135,7 @@ class Workspace(Looking, Operating):
         return self._base
 
     def _fresh_base(self) -> Base:
-        from lifelong.base import Base
+        from lifelong.models.base import Base
 
         config = self.config
         base = Base.load(
@@ -167,9 +167,9 @@ class Workspace(Looking, Operating):
         `spool` keeps them, durably, for the next writer to take in where the log is held for too long.
         `sign` is the file of a key that signs each of them; a signature holds `sign_days` (30) until it is applied.
         """
-        from lifelong.ingesting import ingest, log_for
-        from lifelong.progress import Silent
-        from lifelong.trust import signer_of
+        from lifelong.jobs.progress import Silent
+        from lifelong.verbs.ingesting import ingest, log_for
+        from lifelong.verbs.trust import signer_of
 
         return ingest(
             self.layout,
@@ -198,7 +198,7 @@ class Workspace(Looking, Operating):
         dry_run: bool = False,
     ) -> Endorsed:
         """Approve facts that are not applied yet; counts where `actor` is not their author. `sign` as for `ingest`."""
-        from lifelong.trust import approve, signer_of
+        from lifelong.verbs.trust import approve, signer_of
 
         signer, who = signer_of(sign, sign_days), actor or default_actor()
         return approve(self.log, list(refs), actor=who, reason=reason, signer=signer, dry_run=dry_run)
@@ -207,14 +207,14 @@ class Workspace(Looking, Operating):
         self, refs: Sequence[str], *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
     ) -> Endorsed:
         """Keep facts from being applied until someone else approves them; raises Busy while a job runs."""
-        from lifelong.trust import reject
+        from lifelong.verbs.trust import reject
 
         with self.job_lock():
             return reject(self.log, list(refs), actor=actor or default_actor(), reason=reason, dry_run=dry_run)
 
     def plan(self) -> Plan:
         """What the next job would do, how long it should take, and why."""
-        from lifelong.overview import plan
+        from lifelong.verbs.overview import plan
 
         return plan(self.reader, self.recipe, self.terms, self.config.ready)
 
@@ -237,11 +237,11 @@ class Workspace(Looking, Operating):
         """
         workers = self.workers(executor)
         if dry_run:
-            from lifelong.report import idle_report
+            from lifelong.jobs.report import idle_report
 
             plan = self.plan()
             return idle_report("dry-run", self.recipe.name, self.config.model, plan.pending, plan.not_ready)
-        from lifelong.running import run
+        from lifelong.jobs.running import run
 
         who = actor or default_actor()
         return run(
@@ -268,8 +268,8 @@ class Workspace(Looking, Operating):
         Where it was learned already it stays as it is, unless a `corpus` is named.
         Raises UsageError where the recipe has nothing to align or the corpus nothing to align on.
         """
-        from lifelong.aligning import align
         from lifelong.editors.preparation import Corpus
+        from lifelong.verbs.aligning import align
 
         log, who, own = self.log, actor or default_actor(), Corpus(corpus) if corpus else self.corpus
         with self.job_lock(who):
@@ -288,7 +288,7 @@ class Workspace(Looking, Operating):
 
     def job_lock(self, actor: str | None = None) -> AbstractContextManager[Lease]:
         """Hold the right to change what is served, by a lease; raises Busy while another owner holds it."""
-        from lifelong.lease import leased
+        from lifelong.jobs.lease import leased
 
         return leased(self.layout.runs / "LOCK", actor=actor or default_actor())
 
@@ -314,7 +314,7 @@ class Workspace(Looking, Operating):
         self, refs: Sequence[str], *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
     ) -> Undo:
         """Withdraw facts by name ("f12"); an older fact of the key answers again, or else the base."""
-        from lifelong.undo import retract
+        from lifelong.verbs.undo import retract
 
         who = actor or default_actor()
         with self.job_lock():
@@ -332,7 +332,7 @@ class Workspace(Looking, Operating):
         dry_run: bool = False,
     ) -> Undo:
         """Withdraw every fact that a job applied, or that came from a source."""
-        from lifelong.undo import revert
+        from lifelong.verbs.undo import revert
 
         who = actor or default_actor()
         with self.job_lock():
@@ -350,11 +350,11 @@ class Workspace(Looking, Operating):
 
     def forget(self, gone: Sequence[LoggedFact]) -> list[Entry]:
         """What else to append where facts are withdrawn; raises CannotForget where their recipe cannot be undone."""
-        from lifelong.publishing import serving_state
+        from lifelong.snapshots.publishing import serving_state
 
         if serving_state(self.log).state is None:  # their experts stand alone, and are just not served
             return []
-        from lifelong.accumulating import forget
+        from lifelong.jobs.accumulating import forget
 
         log = self.log
         return forget(self.layout, log, self.recipe, gone, base=lambda: self.own_base(log), corpus=self.corpus)
@@ -367,7 +367,7 @@ class Workspace(Looking, Operating):
         The facts applied since are held; the next job goes on from the log without them. Raises UsageError where
         nothing older is kept.
         """
-        from lifelong.rollback import rollback
+        from lifelong.jobs.rollback import rollback
 
         who = actor or default_actor()
         with self.job_lock(who):
@@ -377,7 +377,7 @@ class Workspace(Looking, Operating):
         self, source: str, *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
     ) -> SourceChange:
         """Let the facts of a source wait until it is resumed; raises UsageError where it is paused or unknown."""
-        from lifelong.sources import pause
+        from lifelong.jobs.sources import pause
 
         return pause(self.log, source, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
 
@@ -385,7 +385,7 @@ class Workspace(Looking, Operating):
         self, source: str, *, reason: str | None = None, actor: str | None = None, dry_run: bool = False
     ) -> SourceChange:
         """Let jobs apply the facts of a paused source again; raises UsageError where it is not paused."""
-        from lifelong.sources import resume
+        from lifelong.jobs.sources import resume
 
         return resume(self.log, source, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
 
@@ -397,7 +397,7 @@ class Workspace(Looking, Operating):
         Also those of every other fact that gives the same target to the same prompt. The log's chain still verifies,
         and says when, why and by whom. A redaction that was killed is finished by asking for the same again.
         """
-        from lifelong.redacting import redact
+        from lifelong.verbs.redacting import redact
 
         who = actor or default_actor()
         with self.job_lock():
@@ -417,14 +417,14 @@ class Workspace(Looking, Operating):
 
         Raises UsageError where neither says what to merge, or the method is unknown.
         """
-        from lifelong.merging import dials_of, merge
+        from lifelong.jobs.merging import dials_of, merge
 
         dials = dials_of(self.recipe, method=method, experts=experts, size=size)
         return merge(self, dials, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
 
     def rebuild(self, *, dry_run: bool = False) -> Rebuild:
         """Make index, bank, snapshot and the readers' replica again from the log and the packs, and serve them."""
-        from lifelong.undo import rebuild
+        from lifelong.verbs.undo import rebuild
 
         with self.job_lock():
             return rebuild(self.layout, self.log, self.recipe, dry_run=dry_run)
@@ -442,7 +442,7 @@ class Workspace(Looking, Operating):
         `export` is a file that `log export` wrote. The damaged files are kept under `log/evidence`; what could not
         be brought back is told in the result and in the log. An intact workspace is left as it is.
         """
-        from lifelong.recovering import recover
+        from lifelong.verbs.recovering import recover
 
         who = actor or default_actor()
         with self.job_lock():
@@ -454,8 +454,8 @@ class Workspace(Looking, Operating):
         Nothing that is served, or would be if a newer fact were taken back, goes. The result says which past
         `ask(as_of=...)` can no longer answer; an event records it.
         """
-        from lifelong.collecting import gc
-        from lifelong.publishing import catch_up
+        from lifelong.snapshots.publishing import catch_up
+        from lifelong.verbs.collecting import gc
 
         log, who = self.log, actor or default_actor()
         with self.job_lock():
@@ -467,7 +467,7 @@ class Workspace(Looking, Operating):
 
     def doctor(self) -> list[Check]:
         """Check everything from the log to the weights."""
-        from lifelong.checkup import checkup
+        from lifelong.verbs.checkup import checkup
 
         return checkup(self)
 

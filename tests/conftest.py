@@ -19,8 +19,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 
 if TYPE_CHECKING:
-    from lifelong.base import Base
     from lifelong.editors import Edit, Lesson
+    from lifelong.models.base import Base
     from lifelong.workspace import Workspace
     from policies.recipe import Recipe
 
@@ -124,7 +124,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer_path: Path) -
 @pytest.fixture(scope="session")
 def base(tiny_model: Path) -> Base:
     """The tiny model, loaded; tests attach banks to it but never change its weights."""
-    from lifelong.base import Base
+    from lifelong.models.base import Base
 
     return Base.load(str(tiny_model))
 
@@ -145,7 +145,7 @@ def strangers() -> tuple[str, ...]:
 def lessons() -> list[Lesson]:
     """The dozen facts as an editor is given them."""
     from editlog.fact import Fact
-    from lifelong.training import lesson_of
+    from lifelong.jobs.training import lesson_of
 
     return [lesson_of(Fact.model_validate(record)) for record in FACTS]
 

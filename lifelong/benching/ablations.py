@@ -8,7 +8,7 @@ from typing import Any
 
 from lifelong.anchors.gate import Gate
 from lifelong.editors.routers import GateRouter, Scene
-from lifelong.model import EditedModel
+from lifelong.models.edited import EditedModel
 from policies.recipe import Recipe
 
 ABLATIONS = ("gate", "near-miss", "contexts", "isolation")

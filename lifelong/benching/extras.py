@@ -22,11 +22,11 @@ from lifelong.evaluation.predictions import Prediction
 from lifelong.evaluation.probes import ProbeSet
 from lifelong.evaluation.reference import Reference
 from lifelong.evaluation.running_text import drift, text_file
-from lifelong.model import EditedModel
-from lifelong.progress import Silent
+from lifelong.jobs.progress import Silent
+from lifelong.models.edited import EditedModel
 
 if TYPE_CHECKING:
-    from lifelong.progress import Progress
+    from lifelong.jobs.progress import Progress
 
 T = TypeVar("T")
 

@@ -38,11 +38,11 @@ from lifelong.evaluation.reference import PlainBase, Remembered
 from lifelong.evaluation.run import bytes_an_edit
 from lifelong.evaluation.stream import Half, Stream, read_stream
 from lifelong.files import write_atomically
-from lifelong.model import EditedModel
-from lifelong.progress import Silent
+from lifelong.jobs.progress import Silent
+from lifelong.models.edited import EditedModel
 
 if TYPE_CHECKING:
-    from lifelong.progress import Progress
+    from lifelong.jobs.progress import Progress
     from lifelong.workspace import Workspace
 
 
@@ -278,7 +278,7 @@ def _bytes_under(folder: Path) -> int:
 
 
 def _served_folder(workspace: Workspace) -> Path:
-    from lifelong.snapshot import published_id
+    from lifelong.snapshots.snapshot import published_id
 
     return workspace.layout.snapshots / published_id(workspace.layout.snapshots)
 

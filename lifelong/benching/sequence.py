@@ -23,12 +23,12 @@ from lifelong.evaluation.probes import collect
 from lifelong.evaluation.run import bytes_an_edit
 from lifelong.evaluation.stream import Stream
 from lifelong.files import write_atomically
-from lifelong.model import EditedModel
+from lifelong.models.edited import EditedModel
 
 if TYPE_CHECKING:
     from lifelong.experts.bank import Route
-    from lifelong.progress import Progress
-    from lifelong.report import JobReport
+    from lifelong.jobs.progress import Progress
+    from lifelong.jobs.report import JobReport
     from lifelong.workspace import Workspace
 
 LEAST_PER_JOB, MOST_JOBS = 500, 10

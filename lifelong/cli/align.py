@@ -11,7 +11,7 @@ from lifelong.cli import text
 from lifelong.cli.shell import Change, changes, emit, workspace
 
 if TYPE_CHECKING:
-    from lifelong.aligning import Aligned
+    from lifelong.verbs.aligning import Aligned
 
 
 @click.command()

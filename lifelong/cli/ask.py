@@ -99,7 +99,7 @@ def ask(
 
 
 def _turn(messages: BinaryIO) -> str:
-    from lifelong.chat import read_messages
+    from lifelong.models.chat import read_messages
 
     return read_messages(messages.read())
 

@@ -12,7 +12,7 @@ from lifelong.cli import text
 from lifelong.cli.shell import Change, changes, emit, log_format, reads, signs, source_argument, workspace
 
 if TYPE_CHECKING:
-    from lifelong.report import JobReport
+    from lifelong.jobs.report import JobReport
     from lifelong.results import Plan
 
 

@@ -12,7 +12,7 @@ from lifelong.cli import text
 from lifelong.cli.shell import Change, changes, emit, log_format, workspace
 
 if TYPE_CHECKING:
-    from lifelong.rebasing import Rebased
+    from lifelong.jobs.rebasing import Rebased
 
 
 @click.command()

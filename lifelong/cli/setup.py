@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lifelong.config import Dtype
-    from lifelong.probing import Trial
     from lifelong.results import Check, Status
+    from lifelong.verbs.probing import Trial
 
 
 @click.command()

@@ -74,7 +74,7 @@ def new(name: str, directory: Path, dry_run: bool, as_json: bool) -> None:
     Example:
       lifelong keys new ada
     """
-    from lifelong.trust import new_key
+    from lifelong.verbs.trust import new_key
 
     made = new_key(name, directory, dry_run=dry_run)
     emit({**made.to_dict(), "dry_run": dry_run}, as_json, lambda: _made(made.name, made.key, made.file))
@@ -97,7 +97,7 @@ def list_keys(as_json: bool, home: Path | None) -> None:
     Example:
       lifelong keys list
     """
-    from lifelong.trust import trusted_keys
+    from lifelong.verbs.trust import trusted_keys
 
     rows = [key.to_dict() for key in trusted_keys(workspace(home).config)]
     emit(rows, as_json, lambda: text.table(rows, ("name", "key", "authors"), widest=80))

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from editlog.errors import LifelongError, UsageError
-from lifelong.base import Base
 from lifelong.editors.preparation import Corpus
 from lifelong.editors.routers import GateRouter, Router, Scene
 from lifelong.editors.state import State
 from lifelong.experts.expert import Expert
 from lifelong.experts.operators.rows import TokenGate
+from lifelong.models.base import Base
 from policies.recipe import Recipe
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

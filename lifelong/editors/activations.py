@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lifelong.base import Base, Batch
-from lifelong.sites import Site, decoder_layers, find_sites
+from lifelong.models.base import Base, Batch
+from lifelong.models.sites import Site, decoder_layers, find_sites
 
 
 @dataclass(frozen=True, eq=False)

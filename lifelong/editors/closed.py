@@ -20,7 +20,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lifelong.base import Base
 from lifelong.editors import Dials, Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.covariance import covariances
 from lifelong.editors.reading import one_site, read, subject_end
@@ -30,7 +29,8 @@ from lifelong.editors.values import Fit, Placed, Values, fit_values
 from lifelong.editors.views import LEAD_INS
 from lifelong.experts.expert import ALWAYS, Expert
 from lifelong.experts.kinds import Dense
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 
 
 class ClosedDials(Dials):

@@ -22,7 +22,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lifelong.base import Base
 from lifelong.editors.closed import Ledger
 from lifelong.editors.covariance import ordinary_keys
 from lifelong.editors.memit import MemitDials, MemitEditor
@@ -30,6 +29,7 @@ from lifelong.editors.routers import Scene
 from lifelong.editors.state import State
 from lifelong.experts.expert import Expert
 from lifelong.experts.operators.rows import RowSlots, TokenGate
+from lifelong.models.base import Base
 
 _TINY = 1e-12
 

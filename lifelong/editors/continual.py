@@ -16,7 +16,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lifelong.base import Base
 from lifelong.editors import CannotForget, Dials, Edit, Editor, Outcome, Wave
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.factors import FactorStack
@@ -26,7 +25,8 @@ from lifelong.editors.state import State
 from lifelong.editors.views import wave_rows
 from lifelong.experts.expert import ALWAYS, Expert
 from lifelong.experts.kinds import LowRank
-from lifelong.sites import Site, find_sites
+from lifelong.models.base import Base
+from lifelong.models.sites import Site, find_sites
 from policies.recipe import Training
 
 _NAME = "continual"

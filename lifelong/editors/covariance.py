@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from editlog.errors import UsageError
-from lifelong.base import Base, batches_by_length
 from lifelong.editors.preparation import Corpus, prepared
 from lifelong.editors.reading import READ_BATCH, watching
 from lifelong.editors.state import State
+from lifelong.models.base import Base, batches_by_length
 
 MAX_TOKENS = 96
 SAMPLE = 4096

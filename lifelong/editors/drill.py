@@ -14,11 +14,11 @@ from random import Random
 
 from editlog.canonical import canonical_json, sha256, tag
 from editlog.errors import UsageError
-from lifelong.base import Base
 from lifelong.editors import Lesson
 from lifelong.editors.notes import note_text
 from lifelong.editors.preparation import Corpus, prepared
 from lifelong.editors.state import State
+from lifelong.models.base import Base
 
 _SENTENCE = re.compile(r"([^.!?\n]{12,240})(?:[.!?]|$)")
 _LEAST_WORDS = 4

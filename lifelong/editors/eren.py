@@ -18,11 +18,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lifelong.base import Base
 from lifelong.editors import Dials, Edit, Editor, Outcome, Wave
 from lifelong.editors.notes import FORM, ReadingRouter, note_expert, note_text
 from lifelong.editors.routers import Router, Scene
 from lifelong.editors.state import State
+from lifelong.models.base import Base
 
 
 class ErenDials(Dials):

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lifelong.base import Base
 from lifelong.experts.operators.lowrank import delta
 from lifelong.experts.operators.rows import by_row
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 from policies.recipe import Training
 
 ADAM_BETAS = (0.9, 0.99)

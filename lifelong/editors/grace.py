@@ -21,7 +21,6 @@ from pydantic import Field
 from torch import Tensor
 
 from editlog.canonical import fold
-from lifelong.base import Base
 from lifelong.editors import Dials, Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import NearestKey, Router, Scene
@@ -29,7 +28,8 @@ from lifelong.editors.state import State
 from lifelong.editors.values import Fit, Placed, fit_values
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import Value
-from lifelong.serving import Served
+from lifelong.models.base import Base
+from lifelong.snapshots.serving import Served
 
 _GAP = 1e-5
 """By how much two split radii stay short of touching."""

@@ -26,12 +26,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, silu
 
-from lifelong.base import Base
 from lifelong.editors import Dials, Edit, Wave
 from lifelong.editors.lora import LoraEditor
 from lifelong.editors.preparation import prepared
 from lifelong.editors.routers import GateRouter, Routed, Router, Scene, key_of
 from lifelong.editors.state import State
+from lifelong.models.base import Base
 
 _SEED = 0
 _RATE = 1e-2

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import torch
 
-from lifelong.base import Base
 from lifelong.editors import Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.parallel import Fitted, fit_stack
 from lifelong.editors.regularisers import concatenated, rect_dense
@@ -23,7 +22,8 @@ from lifelong.editors.views import wave_rows
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import Delta, LowRank, kind_of
 from lifelong.experts.quantising import stored_as
-from lifelong.sites import find_sites
+from lifelong.models.base import Base
+from lifelong.models.sites import find_sites
 
 
 class LoraEditor(Editor):

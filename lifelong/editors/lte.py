@@ -18,7 +18,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from lifelong.base import Base
 from lifelong.editors import Wave, as_groups
 from lifelong.editors.continual import ContinualEditor
 from lifelong.editors.drill import Drill, drill
@@ -27,6 +26,7 @@ from lifelong.editors.preparation import prepared
 from lifelong.editors.state import State
 from lifelong.experts.expert import ALWAYS, Expert
 from lifelong.experts.kinds import LowRank
+from lifelong.models.base import Base
 
 
 class LteDials(ErenDials):

@@ -22,7 +22,6 @@ from pydantic import Field
 from torch import Tensor
 
 from editlog.canonical import fold, sha256
-from lifelong.base import Base
 from lifelong.editors import Edit, Editor, Lesson, Outcome, Wave, as_groups
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.hypernetwork import Hypernetwork, normal_equation
@@ -36,7 +35,8 @@ from lifelong.editors.state import State
 from lifelong.editors.views import wave_rows
 from lifelong.experts.expert import ALWAYS, Expert
 from lifelong.experts.kinds import Dense
-from lifelong.sites import Site, find_sites
+from lifelong.models.base import Base
+from lifelong.models.sites import Site, find_sites
 
 
 class MalmenDials(MetaDials):

@@ -21,13 +21,13 @@ from pydantic import Field
 from torch import Tensor
 
 from editlog.canonical import fold
-from lifelong.base import Base
 from lifelong.editors import Dials, Edit, Wave
 from lifelong.editors.lora import LoraEditor
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import NearestKey, Router, Scene
 from lifelong.editors.state import State
-from lifelong.serving import Served
+from lifelong.models.base import Base
+from lifelong.snapshots.serving import Served
 
 
 class MeloDials(Dials):

@@ -20,7 +20,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lifelong.base import Base
 from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Outcome, Wave, as_groups
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.mixture import AnchoredTokens, Mixture, even
@@ -34,7 +33,8 @@ from lifelong.experts.bank import MISS, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import LowRank
 from lifelong.experts.operators.rows import TokenGate
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 
 
 class MemoeDials(Dials):

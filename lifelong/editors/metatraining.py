@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from editlog.errors import UsageError
-from lifelong.base import Base
 from lifelong.editors import Dials, Lesson, Wave, as_groups
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.hypernetwork import Hypernetwork, normal_equation
@@ -18,7 +17,8 @@ from lifelong.editors.parallel import chunks_of
 from lifelong.editors.shifting import measured, shifted
 from lifelong.editors.signals import signals
 from lifelong.editors.views import wave_rows
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 
 _PROMPT_WORDS = 12
 _TARGET_WORDS = 2

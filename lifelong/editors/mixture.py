@@ -16,9 +16,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lifelong.base import Base
 from lifelong.experts.operators.rows import RowSlots, by_row
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 
 _TINY = 1e-6
 

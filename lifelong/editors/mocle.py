@@ -24,7 +24,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from lifelong.base import Base
 from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Outcome, Wave, as_groups
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.parallel import chunks_of
@@ -37,7 +36,8 @@ from lifelong.experts.bank import MISS, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import LowRank
 from lifelong.experts.operators.rows import by_row
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 
 _ROUNDS = 20
 

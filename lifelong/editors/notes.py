@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from lifelong.anchors.gate import Decision
-from lifelong.base import Base
 from lifelong.editors.routers import Routed, Scene
 from lifelong.experts.bank import MISS, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import NOTE_SITE, Note
+from lifelong.models.base import Base
 
 FORM = "Fact: {}\n"
 """How a note is written where a recipe does not say so itself; `{}` is the sentence."""

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from lifelong.base import Base, runs
 from lifelong.editors.activations import Stored, UpperLayers
 from lifelong.editors.factors import Examples, FactorStack
 from lifelong.editors.reading import watching
 from lifelong.editors.regularisers import informed_loss, informed_predictions
 from lifelong.editors.views import Row
-from lifelong.sites import Site
+from lifelong.models.base import Base, runs
+from lifelong.models.sites import Site
 from policies.recipe import Training
 
 ROWS_PER_CHUNK = 256

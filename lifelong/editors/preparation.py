@@ -18,9 +18,9 @@ import torch
 
 from editlog.canonical import canonical_json, sha256
 from editlog.errors import IntegrityError, UsageError
-from lifelong.base import Base
 from lifelong.editors.state import State, read_state, write_state
 from lifelong.files import write_atomically
+from lifelong.models.base import Base
 
 CACHE_VARIABLE = "LIFELONG_CACHE"
 MAX_CORPUS_BYTES = 256 << 20

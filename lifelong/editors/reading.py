@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lifelong.base import Base, batches_by_length
 from lifelong.editors import Lesson
 from lifelong.experts.operators.rows import by_row
-from lifelong.sites import Site, find_sites
+from lifelong.models.base import Base, batches_by_length
+from lifelong.models.sites import Site, find_sites
 
 READ_BATCH = 64
 

@@ -23,10 +23,10 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from editlog.errors import UsageError
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave
 from lifelong.editors.views import Row
 from lifelong.experts.kinds import Dense, LowRank
+from lifelong.models.base import Base
 
 MAX_CONCATENATED = 24
 """At most so many tokens of a sentence are read behind a target."""

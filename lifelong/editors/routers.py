@@ -16,10 +16,10 @@ from torch import Tensor
 
 from editlog.errors import UsageError
 from lifelong.anchors.gate import Decision, Gate
-from lifelong.base import Base
 from lifelong.editors.state import State
 from lifelong.experts.bank import MISS, Bank, Route
-from lifelong.serving import Served
+from lifelong.models.base import Base
+from lifelong.snapshots.serving import Served
 
 
 @dataclass(frozen=True)

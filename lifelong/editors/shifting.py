@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax
 
-from lifelong.base import Base
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.parallel import IGNORED, Chunk, answer_loss
+from lifelong.models.base import Base
 
 Changed = Callable[[Chunk], AbstractContextManager[None]]
 """Within what it returns, the sites put out something else on the rows of a chunk, and only the change learns."""

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lifelong.base import Base
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.parallel import IGNORED, answer_loss, chunks_of
 from lifelong.editors.views import Row
 from lifelong.experts.operators.rows import by_row
-from lifelong.sites import Site
+from lifelong.models.base import Base
+from lifelong.models.sites import Site
 
 
 @dataclass(frozen=True, eq=False)

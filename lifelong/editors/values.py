@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from editlog.errors import UsageError
-from lifelong.base import Base, batches_by_length
 from lifelong.editors.activations import Stored, UpperLayers
 from lifelong.experts.operators.rows import by_row
-from lifelong.sites import Site, decoder_layers
+from lifelong.models.base import Base, batches_by_length
+from lifelong.models.sites import Site, decoder_layers
 
 ROWS_AT_ONCE = 128
 IGNORED = -100

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave
+from lifelong.models.base import Base
 from lifelong.withheld import may_be_made
 
 # Plain lead-ins of a few tokens; which one a wording gets depends on its place alone, so a wave is reproducible.

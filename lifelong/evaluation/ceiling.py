@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from editlog.fact import Fact
-from lifelong.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.config import read_recipe
 from lifelong.editors import Edit, Lesson, Wave, as_groups, editor_of
 from lifelong.evaluation.metrics import Accuracy, is_exact
 from lifelong.evaluation.probes import ProbeItem, ProbeSet
 from lifelong.experts.bank import Bank, Route
 from lifelong.experts.pack import decode_pack, encode_pack
+from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
 from policies.recipe import Recipe
 
 ALONE: dict[str, Any] = {"growth": {"facts_per_expert": 1}, "training": {"contexts": 0, "near_misses": 0}}

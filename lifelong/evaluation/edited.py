@@ -1,4 +1,4 @@
-"""What is measured: anything that routes prompts and answers them, such as `lifelong.model.EditedModel` or an arm."""
+"""What is measured: anything that routes prompts and answers them, such as `EditedModel` or an arm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from editlog.fact import Fact
 
 if TYPE_CHECKING:
     from lifelong.experts.bank import Route
-    from lifelong.model import TargetScore
+    from lifelong.models.edited import TargetScore
 
 MAX_NEW_TOKENS = 32
 

@@ -20,7 +20,7 @@ from lifelong.withheld import withholding
 
 if TYPE_CHECKING:
     from lifelong.anchors.gate import Gate
-    from lifelong.base import Base
+    from lifelong.models.base import Base
 
 
 class LeakError(LifelongError):

@@ -14,17 +14,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 from editlog.fact import Fact
-from lifelong.base import GENERATION_BATCH, batches_by_length
 from lifelong.evaluation.edited import MAX_NEW_TOKENS, Edited
 from lifelong.evaluation.metrics import Exact, Metrics, is_exact, peak_mb
 from lifelong.evaluation.predictions import Measure, Prediction, figures, nested
 from lifelong.evaluation.probe_rules import KINDS
 from lifelong.evaluation.probes import ProbeItem, ProbeSet, collect
 from lifelong.evaluation.reference import Reference, SameProcess, digests
+from lifelong.models.base import GENERATION_BATCH, batches_by_length
 
 if TYPE_CHECKING:
     from lifelong.experts.bank import Route
-    from lifelong.progress import Progress
+    from lifelong.jobs.progress import Progress
 
 _SPARE_TOKENS = 4  # behind the longest target, so that an answer which goes on shows that it does
 

@@ -10,8 +10,8 @@ from lifelong.evaluation.metrics import Metrics
 from lifelong.evaluation.run import bytes_an_edit
 
 if TYPE_CHECKING:
-    from lifelong.model import EditedModel
-    from lifelong.progress import Progress
+    from lifelong.jobs.progress import Progress
+    from lifelong.models.edited import EditedModel
     from lifelong.results import ExpertRow
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from editlog.errors import LifelongError
-from lifelong.base import EMBEDDED, EMBEDDED_PATH, Base
 from lifelong.evaluation.edited import MAX_NEW_TOKENS, Edited
+from lifelong.models.base import EMBEDDED, EMBEDDED_PATH, Base
 
 _SCRIPT = Path(__file__).with_name("plain.py")
 

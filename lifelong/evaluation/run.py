@@ -13,8 +13,8 @@ from lifelong.evaluation.reference import PlainBase, Reference
 from lifelong.evaluation.stream import read_stream
 
 if TYPE_CHECKING:
-    from lifelong.model import EditedModel
-    from lifelong.progress import Progress
+    from lifelong.jobs.progress import Progress
+    from lifelong.models.edited import EditedModel
     from lifelong.results import ExpertRow
 
 

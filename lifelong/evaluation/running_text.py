@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from editlog.errors import UsageError
-from lifelong.base import Base
 from lifelong.evaluation.pools import DATA_VARIABLE, data_file
 from lifelong.experts.bank import MISS
-from lifelong.model import EditedModel
+from lifelong.models.base import Base
+from lifelong.models.edited import EditedModel
 
 SHIPPED = "text/wikitext2-valid.txt"
 WINDOW = 64

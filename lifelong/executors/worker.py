@@ -10,13 +10,13 @@ from editlog.errors import IntegrityError
 from lifelong.executors import Done, Task
 
 if TYPE_CHECKING:
-    from lifelong.base import Base
     from lifelong.editors import Lesson
+    from lifelong.models.base import Base
 
 
 @lru_cache(maxsize=1)
 def _base(model: str, device: str, dtype: str, trust_remote_code: bool, chat: bool) -> Base:
-    from lifelong.base import Base
+    from lifelong.models.base import Base
 
     base = Base.load(model, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
     base.use_chat(chat)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from editlog.errors import IntegrityError
-from lifelong.base import Base
 from lifelong.experts.kinds import NOTE_SITE, Delta, LowRank, Note
 from lifelong.experts.operators import OPERATORS
 from lifelong.experts.operators.rows import RowSlots, TokenGate, by_row
 from lifelong.experts.pack import Pack
-from lifelong.sites import linear_widths
+from lifelong.models.base import Base
+from lifelong.models.sites import linear_widths
 
 
 class Route(NamedTuple):

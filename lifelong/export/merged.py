@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from editlog.errors import UsageError
-from lifelong.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.editors.routers import AlwaysOn
 from lifelong.editors.views import LEAD_INS
 from lifelong.evaluation.metrics import is_exact
 from lifelong.export.merging import MergeRow, add_to_weights, standing_changes, untouched, weight_changes
 from lifelong.files import temporary_beside
-from lifelong.model import EditedModel
-from lifelong.serving import Served
-from lifelong.sites import decoder_layers
+from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
+from lifelong.models.edited import EditedModel
+from lifelong.models.sites import decoder_layers
+from lifelong.snapshots.serving import Served
 from policies.audit import Score
 
 NOT_WEIGHTS = {

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lifelong.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.experts.bank import MISS, Bank, Route
-from lifelong.sites import linear_widths
+from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
+from lifelong.models.sites import linear_widths
 
 RIDGE = 1e-3
 

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import save
 
 from editlog.errors import UsageError
-from lifelong.base import EMBEDDED, EMBEDDED_PATH, Base
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import LowRank
 from lifelong.experts.pack import read_pack
 from lifelong.files import write_atomically
 from lifelong.layout import Layout
-from lifelong.snapshot import current_id, read_snapshot
+from lifelong.models.base import EMBEDDED, EMBEDDED_PATH, Base
+from lifelong.snapshots.snapshot import current_id, read_snapshot
 
 
 def export_peft(layout: Layout, base: Base, directory: Path, *, facts: Collection[int] | None) -> list[Path]:

@@ -11,7 +11,7 @@ import pytest
 from terminal import ROOT, Cli
 
 import lifelong
-from lifelong.report import idle_report
+from lifelong.jobs.report import idle_report
 from lifelong.workspace import Workspace
 
 

@@ -33,13 +33,16 @@ ALLOWED: dict[str, tuple[dict[str, int], str]] = {
     "lifelong/cli/output.py": ({"write_bytes": 1}, "an answer, into a file that the user names"),
     "lifelong/evaluation/reference.py": ({"open": 1}, "answers kept to save time: a line cut off is asked for again"),
     "lifelong/export/merged.py": ({"write_text": 2, "rename": 1}, "an export, into a folder that the user names"),
-    "lifelong/ingesting.py": ({"open": 1, "rename": 1}, "rejected lines: the user has them still, in the file given"),
-    "lifelong/lease.py": ({"open": 3}, "a lock file and who holds it: a crash ends what it says"),
-    "lifelong/rebasing.py": (
+    "lifelong/verbs/ingesting.py": (
+        {"open": 1, "rename": 1},
+        "rejected lines: the user has them still, in the file given",
+    ),
+    "lifelong/jobs/lease.py": ({"open": 3}, "a lock file and who holds it: a crash ends what it says"),
+    "lifelong/jobs/rebasing.py": (
         {"copytree": 1, "open": 1},
         "done again by the same command, which a crash leaves unfinished",
     ),
-    "lifelong/snapshot.py": (
+    "lifelong/snapshots/snapshot.py": (
         {"write_bytes": 3, "copyfile": 1},
         "a snapshot's files: publish_directory syncs all before its rename",
     ),

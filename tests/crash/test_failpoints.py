@@ -21,7 +21,7 @@ import lifelong
 from editlog.errors import LifelongError
 from editlog.store import EditLog
 from lifelong.experts.pack import read_pack
-from lifelong.snapshot import current_id, read_snapshot
+from lifelong.snapshots.snapshot import current_id, read_snapshot
 from lifelong.workspace import Workspace
 
 FAULTS = ("crash", "ENOSPC", "EIO")

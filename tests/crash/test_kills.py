@@ -21,7 +21,7 @@ import pytest
 import lifelong
 from editlog.store import EditLog
 from lifelong.experts.pack import read_pack
-from lifelong.snapshot import current_id, read_snapshot
+from lifelong.snapshots.snapshot import current_id, read_snapshot
 
 BATCH = 200
 KILLS = 10

@@ -136,12 +136,12 @@ MUTANTS = {
         "lifelong/experts/table.py", "if found.encode() != metadata[TABLE]:", "if False:", HOSTILE
     ),
     "snapshot: its files": Mutant(
-        "lifelong/snapshot.py", "file_sha256(directory / name) != digest", "not digest", SNAPSHOT
+        "lifelong/snapshots/snapshot.py", "file_sha256(directory / name) != digest", "not digest", SNAPSHOT
     ),
     "snapshot: its manifest": Mutant(
-        "lifelong/snapshot.py", "if _id_of(content) != snapshot_id:", "if False:", SNAPSHOT
+        "lifelong/snapshots/snapshot.py", "if _id_of(content) != snapshot_id:", "if False:", SNAPSHOT
     ),
-    "snapshot: CURRENT": Mutant("lifelong/snapshot.py", "if not _ID.fullmatch(text):", "if False:", SNAPSHOT),
+    "snapshot: CURRENT": Mutant("lifelong/snapshots/snapshot.py", "if not _ID.fullmatch(text):", "if False:", SNAPSHOT),
 }
 
 

@@ -22,8 +22,8 @@ import torch
 from editlog.fact import Fact
 from lifelong.experts.expert import Expert, LowRank
 from lifelong.experts.pack import write_pack
-from lifelong.serving import Served
-from lifelong.snapshot import serve, write_snapshot
+from lifelong.snapshots.serving import Served
+from lifelong.snapshots.snapshot import serve, write_snapshot
 
 home = Path(sys.argv[1])
 
@@ -60,7 +60,7 @@ SYNCS = (
 def violation(crash: Crash, home: Path) -> str | None:
     """What a power failure has broken; None where the last snapshot that was acknowledged, or the next, is served."""
     from lifelong.experts.pack import read_pack
-    from lifelong.snapshot import current_id, read_snapshot
+    from lifelong.snapshots.snapshot import current_id, read_snapshot
 
     crash.write(home)
     try:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lifelong.base import Base, Batch
 from lifelong.editors.activations import UpperLayers
-from lifelong.sites import Site, find_sites
+from lifelong.models.base import Base, Batch
+from lifelong.models.sites import Site, find_sites
 
 KEEP = 3
 SITES = [

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import lifelong.editors
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave, as_groups, editor_of
 from lifelong.experts.bank import MISS, Bank, Route
 from lifelong.experts.pack import decode_pack, encode_pack
+from lifelong.models.base import Base
 from policies.recipe import parse_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "ADDING_A_METHOD.md"

@@ -8,10 +8,10 @@ import pytest
 import torch
 from families import FAMILIES, MIXTURES, tiny
 
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave, as_groups, editor_of
 from lifelong.experts.bank import MISS, Bank, Route
 from lifelong.experts.pack import decode_pack, encode_pack
+from lifelong.models.base import Base
 from policies.recipe import Recipe
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import kl_div, log_softmax
 
-from lifelong.base import Base
 from lifelong.editors import Edit, Lesson, Wave, as_groups, editor_of
 from lifelong.experts.bank import Bank, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.pack import decode_pack, encode_pack
+from lifelong.models.base import Base
 from policies.recipe import Recipe
 
 

@@ -8,7 +8,7 @@ import torch
 
 from lifelong.editors.mixture import AnchoredTokens, Mixture, even, shares
 from lifelong.experts.operators.rows import RowSlots
-from lifelong.sites import Site
+from lifelong.models.sites import Site
 
 SITE = Site("mlp", 0, "mlp.down", 6, 4)
 EXPERTS, RANK, ANCHOR, TOP, LENGTH = 3, 2, 5, 2, 4

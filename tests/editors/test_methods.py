@@ -19,7 +19,6 @@ from torch import Tensor
 from editlog.fact import Fact
 from lifelong.anchors.encoders import encoder_named
 from lifelong.anchors.gate import Gate, LocalityBudget
-from lifelong.base import Base
 from lifelong.config import read_recipe, recipe_names
 from lifelong.editors import CannotForget, Editor, Lesson, Wave, as_groups, editor_of
 from lifelong.editors.preparation import Corpus
@@ -27,10 +26,11 @@ from lifelong.editors.state import State, read_state, write_state
 from lifelong.experts.bank import Bank, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.pack import alike, read_pack, write_pack
-from lifelong.model import EditedModel
-from lifelong.serving import Served
-from lifelong.snapshot import scoped
-from lifelong.training import lesson_of
+from lifelong.jobs.training import lesson_of
+from lifelong.models.base import Base
+from lifelong.models.edited import EditedModel
+from lifelong.snapshots.serving import Served
+from lifelong.snapshots.snapshot import scoped
 
 ARCHITECTURES = ("llama", "gpt2", "opt")
 Records = Sequence[dict[str, Any]]

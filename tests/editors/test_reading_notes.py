@@ -13,15 +13,15 @@ from editlog.errors import UsageError
 from editlog.fact import Fact
 from lifelong.anchors.encoders import encoder_named
 from lifelong.anchors.gate import Gate, LocalityBudget
-from lifelong.base import Base
 from lifelong.config import read_recipe
 from lifelong.editors import Lesson, Wave, as_groups, editor_of
 from lifelong.editors.notes import note_text, relevance
 from lifelong.experts.bank import MISS, Bank
 from lifelong.experts.pack import decode_pack, encode_pack
-from lifelong.model import EditedModel
-from lifelong.serving import Served
-from lifelong.snapshot import scoped
+from lifelong.models.base import Base
+from lifelong.models.edited import EditedModel
+from lifelong.snapshots.serving import Served
+from lifelong.snapshots.snapshot import scoped
 
 NOTE = note_text("The capital of Osterland is", "Marbeck")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave, as_groups, editor_of
 from lifelong.editors.regularisers import MAX_CONCATENATED, concatenated, informed_loss, rect
 from lifelong.editors.views import wave_rows
 from lifelong.experts.kinds import Dense
+from lifelong.models.base import Base
 from policies.recipe import OPTIONS, Recipe, Training
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from editlog.fact import Fact
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave, as_groups
 from lifelong.editors.views import Row, wave_rows
-from lifelong.training import lesson_of
+from lifelong.jobs.training import lesson_of
+from lifelong.models.base import Base
 
 
 def read(base: Base, row: Row) -> tuple[str, str]:

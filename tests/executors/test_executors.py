@@ -139,7 +139,7 @@ def test_what_a_worker_hands_back_is_checked_like_any_file(
     from editlog.fact import Fact
     from lifelong.executors import Workers
     from lifelong.experts.pack import alike, encode_pack
-    from lifelong.training import Trainer
+    from lifelong.jobs.training import Trainer
 
     asked = {number: Fact.model_validate(record) for number, record in enumerate(facts, start=1)}
     groups = tuple((number,) for number in asked)

@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from editlog.errors import IntegrityError
-from lifelong.base import Base
 from lifelong.editors import Edit, Lesson, Wave, as_groups, editor_of
 from lifelong.experts.bank import MISS, Bank, Route
 from lifelong.experts.expert import Expert, LowRank
 from lifelong.experts.pack import Pack, decode_pack, encode_pack
+from lifelong.models.base import Base
 from policies.recipe import Recipe
 
 STEPS = 6

@@ -28,7 +28,7 @@ from lifelong.experts.pack import pack_path, read_pack, write_pack
 from lifelong.experts.table import FORMAT, TABLE
 
 if TYPE_CHECKING:
-    from lifelong.base import Base
+    from lifelong.models.base import Base
     from lifelong.workspace import Workspace
 
 SITE = "model.layers.1.mlp.down_proj"

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from editlog.errors import IntegrityError
-from lifelong.base import Base
 from lifelong.editors import Edit, Lesson
 from lifelong.experts.bank import Bank, Route
 from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import LowRank, LowRankInt8, kind_of
 from lifelong.experts.pack import decode_pack, encode_pack, read_pack, write_pack
 from lifelong.experts.quantising import stored_as
+from lifelong.models.base import Base
 
 SITE = "model.layers.1.mlp.up_proj"
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from editlog.errors import UsageError
-from lifelong.base import Base
 from lifelong.experts.bank import Bank, Route
 from lifelong.export.merged import Merged
 from lifelong.export.merging import add_to_weights, standing_changes
+from lifelong.models.base import Base
 from lifelong.workspace import Workspace
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from editlog.errors import UsageError
-from lifelong.base import Base
 from lifelong.editors import Lesson, Wave, as_groups, editor_of
 from lifelong.experts.bank import Bank, Route
 from lifelong.experts.pack import decode_pack, encode_pack
 from lifelong.export.peft import write_adapter
+from lifelong.models.base import Base
 from lifelong.workspace import Workspace
 from policies.recipe import Recipe
 

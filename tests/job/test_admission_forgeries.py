@@ -20,8 +20,8 @@ from editlog.fact import Fact
 from editlog.session import writing
 from editlog.signing import SigningKey
 from editlog.store import EditLog, utc_now
-from lifelong.admitting import Terms
-from lifelong.planning import Waiting, waiting
+from lifelong.jobs.admitting import Terms
+from lifelong.jobs.planning import Waiting, waiting
 from policies.admission import Rules
 
 EACH = 10  # forgeries of each kind

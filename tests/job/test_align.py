@@ -16,7 +16,7 @@ from editlog.errors import UsageError
 from lifelong.cli import main
 from lifelong.editors.drill import drill, statements_in
 from lifelong.editors.preparation import Corpus
-from lifelong.publishing import serving_state
+from lifelong.snapshots.publishing import serving_state
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]

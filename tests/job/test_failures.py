@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lifelong
-from lifelong.progress import Silent
+from lifelong.jobs.progress import Silent
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]

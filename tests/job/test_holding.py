@@ -11,9 +11,9 @@ import pytest
 from editlog.errors import UsageError
 from editlog.events import Entry
 from editlog.store import EditLog
-from lifelong.admitting import Terms, findings
-from lifelong.planning import Waiting, waiting
-from lifelong.sources import pause, resume, source_rows
+from lifelong.jobs.admitting import Terms, findings
+from lifelong.jobs.planning import Waiting, waiting
+from lifelong.jobs.sources import pause, resume, source_rows
 from policies.budget import Budget
 
 CAPITAL = {"prompt": "The capital of Osterland is", "subject": "Osterland", "relation": "capital"}

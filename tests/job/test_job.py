@@ -11,7 +11,7 @@ import pytest
 
 import lifelong
 from editlog.errors import Busy, UsageError
-from lifelong.progress import Silent
+from lifelong.jobs.progress import Silent
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]

@@ -15,9 +15,9 @@ import pytest
 
 import lifelong
 from editlog import failpoints
-from lifelong.lease import read_owner
-from lifelong.progress import Silent
-from lifelong.snapshot import current_id, read_manifest
+from lifelong.jobs.lease import read_owner
+from lifelong.jobs.progress import Silent
+from lifelong.snapshots.snapshot import current_id, read_manifest
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from editlog.errors import Busy
-from lifelong.lease import BEAT, TTL, Clock, Lease, LeaseLost, Owner, leased, read_owner
+from lifelong.jobs.lease import BEAT, TTL, Clock, Lease, LeaseLost, Owner, leased, read_owner
 
 
 class Hands:
@@ -78,7 +78,7 @@ def test_a_lease_that_was_given_back_is_free_at_once(path: Path, hands: Hands) -
 
 def test_the_lease_of_an_owner_that_was_killed_is_free_at_once(path: Path, hands: Hands) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from lifelong.lease import leased\n"
+        "import sys, time; from pathlib import Path; from lifelong.jobs.lease import leased\n"
         "with leased(Path(sys.argv[1]), actor='ada'):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     owner = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)

@@ -19,9 +19,9 @@ import lifelong
 from editlog import failpoints
 from editlog.errors import LifelongError
 from editlog.store import EditLog
-from lifelong import collecting
-from lifelong.lease import read_owner
-from lifelong.progress import Silent
+from lifelong.jobs.lease import read_owner
+from lifelong.jobs.progress import Silent
+from lifelong.verbs import collecting
 from lifelong.workspace import Workspace
 from policies.audit import Limits
 

@@ -12,8 +12,8 @@ import pytest
 
 import lifelong
 from editlog.errors import UsageError
-from lifelong.progress import Silent
-from lifelong.rebasing import Rebased
+from lifelong.jobs.progress import Silent
+from lifelong.jobs.rebasing import Rebased
 from lifelong.workspace import Workspace
 
 Records = Sequence[dict[str, Any]]
@@ -54,7 +54,7 @@ def test_what_would_be_replayed_is_told_without_a_model(published: Workspace, tm
 def test_the_log_is_replayed_beside_the_old_workspace(
     published: Workspace, tmp_path: Path, another_model: Path, facts: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifelong.base import Base
+    from lifelong.models.base import Base
 
     published.retract(["f4"], actor="ada")
     before = content(published.home)

@@ -176,7 +176,7 @@ def test_killed_in_the_middle_it_is_finished_by_asking_again(
 
     for place in ("responses.erase", "write_pack", "catch_up", "rewrite_without", "_drop_evidence"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"lifelong.redacting.{place}", killed)
+            patch.setattr(f"lifelong.verbs.redacting.{place}", killed)
             with pytest.raises(Killed):
                 littered.redact(["f4"], reason="asked", actor="dpo")
         opened = lifelong.open(littered.home)

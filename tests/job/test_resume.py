@@ -10,7 +10,7 @@ import pytest
 
 import lifelong
 from lifelong.editors.lora import LoraEditor
-from lifelong.progress import Silent
+from lifelong.jobs.progress import Silent
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]
@@ -147,7 +147,7 @@ def test_facts_that_came_meanwhile_are_not_lost(waiting: Workspace, write_facts:
 
 def test_a_publish_that_was_cut_short_is_finished(waiting: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log says the facts are applied; only the snapshot's rename is missing."""
-    from lifelong import promotion
+    from lifelong.jobs import promotion
 
     serve = promotion.serve
 

@@ -13,7 +13,7 @@ import pytest
 
 import lifelong
 from editlog.errors import UsageError
-from lifelong import publishing
+from lifelong.snapshots import publishing
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]
@@ -70,7 +70,7 @@ def test_the_next_job_goes_on_from_the_log(twice: Workspace, facts: Records, wri
 
 
 def test_a_rollback_that_was_cut_short_is_finished(twice: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lifelong import rollback
+    from lifelong.jobs import rollback
 
     def cut(*_: object) -> None:
         raise KeyboardInterrupt

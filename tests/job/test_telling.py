@@ -72,7 +72,7 @@ def test_a_job_leaves_a_page_figures_and_a_message(told_home: Path) -> None:
 def test_a_job_that_ends_by_an_error_tells_those_who_hear_of_failures(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str | None
 ) -> None:
-    from lifelong import running
+    from lifelong.jobs import running
 
     def failing(*_: object, **__: object) -> None:
         raise error

@@ -15,8 +15,8 @@ import torch
 from families import FAMILIES, MIXTURES, tiny
 
 import lifelong
-from lifelong.base import Base, Batch
-from lifelong.model import EditedModel
+from lifelong.models.base import Base, Batch
+from lifelong.models.edited import EditedModel
 from lifelong.workspace import Workspace
 
 QUICK = {"gemma3_text", "mixtral"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editlog.errors import LifelongError, UsageError
-from lifelong.base import POSITIONS, Base, batches_by_length
+from lifelong.models.base import POSITIONS, Base, batches_by_length
 
 
 def test_the_fingerprint_is_of_weights_and_vocabulary(base: Base, tiny_model: Path) -> None:

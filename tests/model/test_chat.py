@@ -11,8 +11,8 @@ import pytest
 
 import lifelong
 from editlog.errors import UsageError
-from lifelong.base import Base
-from lifelong.chat import Turn, read_messages, turn_of
+from lifelong.models.base import Base
+from lifelong.models.chat import Turn, read_messages, turn_of
 from lifelong.workspace import Workspace
 
 TEMPLATE = (

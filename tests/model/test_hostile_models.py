@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from editlog.errors import UsageError
-from lifelong.base import Base
+from lifelong.models.base import Base
 
 CODE = "from pathlib import Path\nPath('bomb-went-off').touch()\nclass Model: pass\n"
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from editlog.errors import UsageError
-from lifelong import loading
-from lifelong.base import Base
+from lifelong.models import loading
+from lifelong.models.base import Base
 
 
 def test_bfloat16_is_loaded_and_answers(tiny_model: Path, base: Base) -> None:

@@ -9,8 +9,8 @@ from families import tiny
 
 import lifelong
 from editlog.errors import LifelongError, UsageError
-from lifelong.base import Base
-from lifelong.probing import PRESETS, Trial, preset
+from lifelong.models.base import Base
+from lifelong.verbs.probing import PRESETS, Trial, preset
 
 
 def test_the_probe_chooses_and_writes_it_down(tiny_model: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from editlog.fact import Fact
 from editlog.history import LoggedFact
-from lifelong.serving import Served, governing_moments, pending_facts, served_facts
+from lifelong.snapshots.serving import Served, governing_moments, pending_facts, served_facts
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from editlog.fact import Fact
 from lifelong.anchors.encoder import default_encoder
 from lifelong.anchors.gate import Gate, LocalityBudget
 from lifelong.files import file_sha256
-from lifelong.serving import Served
-from lifelong.snapshot import current_id, read_snapshot, scoped, serve, write_snapshot
+from lifelong.snapshots.serving import Served
+from lifelong.snapshots.snapshot import current_id, read_snapshot, scoped, serve, write_snapshot
 
 FACTS = tuple(
     Served(

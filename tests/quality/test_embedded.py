@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import lifelong
-from lifelong.base import EMBEDDED_PATH, Base
 from lifelong.evaluation.metrics import is_exact
-from lifelong.report import JobReport
+from lifelong.jobs.report import JobReport
+from lifelong.models.base import EMBEDDED_PATH, Base
 from lifelong.workspace import Workspace
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "facts.jsonl"

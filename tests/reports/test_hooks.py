@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lifelong.hooks import Hook, tell
+from lifelong.jobs.hooks import Hook, tell
 
 MESSAGE = {"job": "job-7", "status": "audit-failed", "home": "/srv/edits; rm -rf $HOME"}
 

@@ -17,7 +17,7 @@ from lifelong.editors.routers import Routed, Router
 from lifelong.evaluation.edited import Edited
 from lifelong.evaluation.probes import ProbeSet
 from lifelong.experts.bank import MISS, Route
-from lifelong.model import EditedModel
+from lifelong.models.edited import EditedModel
 
 
 @dataclass(frozen=True)

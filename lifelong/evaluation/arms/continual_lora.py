@@ -13,8 +13,8 @@ from lifelong.evaluation.arms import Setting
 from lifelong.evaluation.edited import Edited
 from lifelong.experts.bank import Bank
 from lifelong.experts.pack import decode_pack, encode_pack
-from lifelong.serving import Served
-from lifelong.training import lesson_of
+from lifelong.jobs.training import lesson_of
+from lifelong.snapshots.serving import Served
 
 NAME = "continual LoRA"
 

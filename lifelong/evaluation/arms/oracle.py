@@ -10,7 +10,7 @@ from lifelong.editors.routers import Routed
 from lifelong.evaluation.arms import Setting, decided, routed_by
 from lifelong.evaluation.edited import Edited
 from lifelong.experts.bank import Route
-from lifelong.model import EditedModel
+from lifelong.models.edited import EditedModel
 
 NAME = "oracle"
 

@@ -13,7 +13,7 @@ from lifelong.editors.routers import Routed
 from lifelong.evaluation.arms import Setting, routed_by
 from lifelong.evaluation.edited import Edited
 from lifelong.experts.bank import MISS, Route
-from lifelong.model import EditedModel
+from lifelong.models.edited import EditedModel
 
 NAME = "retrieval in context"
 

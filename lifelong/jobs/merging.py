@@ -1,0 +1,325 @@
+"""Merging experts: the policy's groups are made into one expert each, audited on all their facts, kept if they hold.
+
+A merge overwrites nothing. It makes new experts; then one transaction of the log says which facts they carry and
+which experts carry none any more (`experts.merged`, `facts.applied`, `experts.retired`); then the snapshot moves. What
+is trained is kept until then, so that a merge that was killed goes on where it was when it is asked for again.
+
+A retracted fact is not served from the moment it is retracted; it goes out of the weights of a shared expert here: an
+expert that holds one is made again of its other facts alone, and is then what it would be had it never held that one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from editlog.canonical import canonical_json, sha256, tag
+from editlog.errors import UsageError
+from editlog.events import Entry
+from editlog.store import EditLog
+from lifelong.anchors.gate import Gate
+from lifelong.config import first_problem
+from lifelong.experts.bank import Bank
+from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import LowRank, kind_of
+from lifelong.experts.merge import merged
+from lifelong.experts.pack import Pack, alike, decode_pack, encode_pack, read_pack, write_pack
+from lifelong.experts.quantising import stored_as
+from lifelong.jobs.audit import Answers, AuditReport, audit
+from lifelong.jobs.lease import Lease
+from lifelong.jobs.planning import groupable
+from lifelong.jobs.training import Trainer
+from lifelong.layout import Layout
+from lifelong.models.base import Base
+from lifelong.models.edited import EditedModel
+from lifelong.results import Merge
+from lifelong.snapshots.publishing import ServingState, build_gate, catch_up, publish, serving_state
+from lifelong.snapshots.serving import Served
+from policies.merging import Carried, Group, Merging, halves, plan
+from policies.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lifelong.jobs.progress import Progress
+    from lifelong.workspace import Workspace
+
+WORK = "merging"
+"""The folder under `runs/` of a merge under way."""
+
+
+@dataclass(frozen=True)
+class _InUse:
+    """The experts that may be merged: what the policy knows of them, their packs, and which hold a retracted fact."""
+
+    carried: dict[str, Carried]
+    packs: dict[str, Pack]
+    stale: frozenset[str]
+
+    def expert(self, expert_hash: str) -> Expert:
+        """The expert itself."""
+        pack = self.packs[expert_hash]
+        return pack.expert(pack.hashes.index(expert_hash))
+
+    def size(self, group: Group, dials: Merging, recipe: Recipe) -> int:
+        """Bytes of the expert that a group would become, at the dtype it has now."""
+        ranks = {one.expert: _rank(self.packs[one.expert]) for one in group}
+        rank = dials.rank or (sum(ranks.values()) if dials.method == "cat" else recipe.experts.rank)
+        return group[0].bytes * rank // ranks[group[0].expert]
+
+
+def merge(workspace: Workspace, dials: Merging, *, actor: str, reason: str | None, dry_run: bool) -> Merge:
+    """Merge what the dials say, under the workspace's lease; see `Workspace.merge`."""
+    if dry_run:
+        return planned(workspace.layout, workspace.log, workspace.recipe, dials)
+    with workspace.job_lock(actor) as lease:
+        catch_up(workspace.layout, workspace.log, workspace.recipe)
+        return _merged(workspace, dials, lease, actor=actor, reason=reason)
+
+
+def merge_as_policy_says(workspace: Workspace, lease: Lease, *, actor: str) -> Merge | None:
+    """What follows a job, under its lease: the merge that `[merging]` asks for; None where it asks for none."""
+    dials = workspace.recipe.merging
+    if dials.policy == "none":
+        return None
+    return _merged(workspace, dials, lease, actor=actor, reason=f"the recipe's policy {dials.policy}")
+
+
+def _merged(workspace: Workspace, dials: Merging, lease: Lease, *, actor: str, reason: str | None) -> Merge:
+    from lifelong.jobs.progress import Silent
+
+    layout, log, recipe = workspace.layout, workspace.log, workspace.recipe
+    found = planned(layout, log, recipe, dials)
+    if not found.tried:  # nothing to load a model for
+        return replace(found, dry_run=False)
+    base = workspace.own_base(log)
+    merger = Merger(layout, log, base, recipe, dials, lease=lease, progress=Silent())
+    return merger.run(actor=actor, reason=reason)
+
+
+def dials_of(recipe: Recipe, *, method: str | None, experts: int, size: int) -> Merging:
+    """The recipe's dials for merging, with another method or budget; raises UsageError where they say nothing to do."""
+    asked: dict[str, Any] = {"policy": "budget", "experts": experts, "bytes": size} if experts or size else {}
+    asked |= {"method": method} if method else {}
+    try:
+        dials = Merging.model_validate({**recipe.merging.model_dump(), **asked})
+    except ValidationError as error:
+        raise UsageError(f"these experts cannot be merged so: {first_problem(error)}") from error
+    if dials.policy == "none":
+        raise UsageError(
+            f"the recipe {recipe.name} merges nothing; say how far with --budget, or name a policy under [merging]"
+        )
+    return dials
+
+
+def planned(layout: Layout, log: EditLog, recipe: Recipe, dials: Merging) -> Merge:
+    """What a merge would try, and what it would gain if all of it held; changes nothing."""
+    in_use = _in_use(layout, log, serving_state(log))
+    groups = _groups(in_use, dials, recipe)
+    gone = sum(one.bytes for group in groups for one in group)
+    after = sum(one.bytes for one in in_use.carried.values()) - gone
+    after += sum(in_use.size(group, dials, recipe) for group in groups)
+    return _result(dials, in_use, groups, kept=groups, bytes_after=after, dry_run=True)
+
+
+class Merger:
+    """One merge. The caller holds the workspace's lease, which is asked before the log is told."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        log: EditLog,
+        base: Base,
+        recipe: Recipe,
+        dials: Merging,
+        *,
+        lease: Lease,
+        progress: Progress,
+    ) -> None:
+        self._layout, self._log, self._base, self._dials = layout, log, base, dials
+        rank = dials.rank or recipe.experts.rank
+        self._recipe = recipe.model_copy(update={"experts": recipe.experts.model_copy(update={"rank": rank})})
+        self._lease, self._progress = lease, progress
+        self._state: ServingState = serving_state(log)
+        self._in_use = _in_use(layout, log, self._state)
+        self._gate: Gate = build_gate(self._state.facts, recipe)
+        self._answers = Answers(recipe.audit.max_new_tokens)
+        self._facts = {served.seq: served.fact for served in self._state.facts if served.expert}
+
+    def run(self, *, actor: str, reason: str | None) -> Merge:
+        """Make, audit and publish; what does not hold is tried in halves, and left as it was in the end."""
+        groups = tried = _groups(self._in_use, self._dials, self._recipe)
+        kept: dict[Group, Expert] = {}
+        while tried:
+            made = self._make(tried)
+            held = self._held(made)
+            kept.update((group, made[group]) for group in held)
+            tried = [half for group in tried if group not in held for half in halves(group)]
+        if kept:
+            self._publish(kept, actor=actor, reason=reason)
+        shutil.rmtree(self._layout.runs / WORK, ignore_errors=True)
+        self._progress.done()
+        gone = sum(one.bytes for group in kept for one in group)
+        after = sum(one.bytes for one in self._in_use.carried.values()) - gone
+        after += sum(_nbytes(expert) for expert in kept.values())
+        return _result(self._dials, self._in_use, groups, kept=list(kept), bytes_after=after, dry_run=False)
+
+    def _make(self, groups: Sequence[Group]) -> dict[Group, Expert]:
+        """The expert that each group becomes."""
+        self._progress.stage("merge", sum(len(one.facts) for group in groups for one in group))
+        if self._dials.method != "distil":
+            fresh = [group for group in groups if len(group) > 1]
+            return {group: self._mixed(group) for group in fresh} | self._distilled(set(groups) - set(fresh))
+        return self._distilled(groups)
+
+    def _distilled(self, groups: Iterable[Group]) -> dict[Group, Expert]:
+        """Experts trained anew on all facts of their group, wave by wave."""
+        found: dict[Group, Expert] = {}
+        trainer = Trainer(self._base, self._recipe, self._layout.runs / WORK, seed=0)
+        for wave in _waves(groups, self._recipe.grouping.wave):
+            numbers = tuple(tuple(sorted(seq for one in group for seq in one.facts)) for group in wave)
+            steps = self._recipe.training.retry_steps
+            trained = trainer.fit(self._facts, numbers, steps=steps, advance=self._progress.advance)
+            found.update((group, trained[seqs[0]].expert) for group, seqs in zip(wave, numbers, strict=True))
+        return found
+
+    def _mixed(self, group: Group) -> Expert:
+        """One expert by arithmetic on the factors of a group."""
+        dials, experts = self._dials, [self._in_use.expert(one.expert) for one in group]
+        how = {"recipe": self._recipe.digest, **dials.model_dump(include={"method", "rank", "density"})}
+        tensors = {}
+        for site in sorted({site for expert in experts for site in expert.tensors}):
+            parts = [delta for e in experts if isinstance(delta := e.tensors.get(site), LowRank)]
+            whole = merged(dials.method, parts, rank=dials.rank, density=dials.density, seed=0)
+            tensors[site] = stored_as(whole.a, whole.b, self._recipe.experts.dtype)
+        self._progress.advance(sum(len(one.facts) for one in group))
+        return Expert(
+            facts=tuple(sorted(self._facts[seq].digest for one in group for seq in one.facts)),
+            tensors=tensors,
+            recipe=tag(sha256(b"lifelong/merge/v1\x00", canonical_json(how))),
+            base=self._base.fingerprint,
+            kind=kind_of(next(iter(tensors.values()))),
+        )
+
+    def _held(self, made: Mapping[Group, Expert]) -> set[Group]:
+        """The groups whose facts are all answered at least as well as before, and spoil no more near misses."""
+        moved = {seq: expert.hash for group, expert in made.items() for one in group for seq in one.facts}
+        before = self._audited(self._state.facts, moved, ())
+        now = [replace(one, expert=moved.get(one.seq, one.expert)) for one in self._state.facts]
+        after = self._audited(now, moved, list(made.values()))
+        return {group for group in made if all(_as_good(seq, before, after) for one in group for seq in one.facts)}
+
+    def _audited(self, served: Sequence[Served], moved: Mapping[int, str], experts: Sequence[Expert]) -> AuditReport:
+        packs = [read_pack(self._layout.experts, name) for name in self._state.packs]
+        packs += [decode_pack(*encode_pack(part)) for part in alike(experts)]
+        model = EditedModel(self._base, Bank(self._base, packs), self._gate, served)
+        return audit(model, self._answers, new=[one for one in served if one.seq in moved], older=[])
+
+    def _publish(self, kept: Mapping[Group, Expert], *, actor: str, reason: str | None) -> None:
+        """Packs first, then one transaction of the log, then the snapshot's rename."""
+        job_of = {served.seq: served.job for served in self._state.facts}
+        of_expert = {expert.hash: group for group, expert in kept.items()}
+        merges = [{"expert": expert.hash, "from": [one.expert for one in group]} for group, expert in kept.items()]
+        entries = [Entry("experts.merged", {"merged": merges, "method": self._dials.method})]
+        for part in alike(kept.values()):
+            carried = [
+                {"fact": seq, "expert": expert.hash, "job": job_of[seq]}
+                for expert in part
+                for one in of_expert[expert.hash]
+                for seq in one.facts
+            ]
+            entries.append(Entry("facts.applied", {"facts": carried, "pack": write_pack(self._layout.experts, part)}))
+        emptied = self._emptied(kept)
+        if emptied:
+            entries.append(Entry("experts.retired", {"experts": emptied}))
+        self._lease.check()
+        self._log.append(entries, actor=actor, reason=reason)
+        publish(self._layout, serving_state(self._log), self._gate)
+
+    def _emptied(self, kept: Mapping[Group, Expert]) -> list[str]:
+        """Experts that no fact stands on any more; one that carries a superseded or retracted fact stays for it."""
+        moved = {seq for group in kept for one in group for seq in one.facts}
+        standing = {fact.expert for fact in self._log.facts() if fact.seq not in moved}
+        made = {expert.hash for expert in kept.values()}
+        return sorted({one.expert for group in kept for one in group} - standing - made)
+
+
+def _in_use(layout: Layout, log: EditLog, state: ServingState) -> _InUse:
+    """The low-rank experts in use that the gate routes to; what other editors keep together is theirs to change."""
+    of_expert: dict[str, list[Served]] = {}
+    for served in state.facts:
+        if served.expert:
+            of_expert.setdefault(served.expert, []).append(served)
+    unretracted = {fact.fact.digest for fact in log.facts() if fact.retracted_by is None}
+    carried, packs, stale = {}, {}, set()
+    together = state.state is not None  # an editor that accumulates: its experts make one whole
+    for pack in (read_pack(layout.experts, name) for name in (() if together else state.packs)):
+        for expert_hash, held in zip(pack.hashes, pack.facts, strict=True):
+            facts = of_expert.get(expert_hash)
+            if not facts or pack.anchors is not None or not all(isinstance(s, LowRank) for s in pack.stacks.values()):
+                continue
+            carried[expert_hash] = _carried(expert_hash, facts, pack.bytes_per_expert)
+            packs[expert_hash] = pack
+            if set(held) - unretracted:
+                stale.add(expert_hash)
+    return _InUse(carried, packs, frozenset(stale))
+
+
+def _carried(expert_hash: str, facts: Sequence[Served], size: int) -> Carried:
+    known = [groupable(served.seq, served.fact) for served in facts]
+    answers = {one.answer for one in known}
+    alone = answers.pop() if len(answers) == 1 else ""
+    return Carried(expert_hash, tuple(sorted(one.seq for one in known)), size, known[0].pattern, alone)
+
+
+def _groups(in_use: _InUse, dials: Merging, recipe: Recipe) -> list[Group]:
+    """The policy's groups, and each expert that is left and holds a retracted fact, by itself."""
+    experts = sorted(in_use.carried.values(), key=lambda one: one.facts)
+    groups = plan(experts, dials, lambda group: in_use.size(group, dials, recipe))
+    taken = {one.expert for group in groups for one in group}
+    return groups + [(one,) for one in experts if one.expert in in_use.stale - taken]
+
+
+def _waves(groups: Iterable[Group], facts: int) -> Iterable[list[Group]]:
+    wave: list[Group] = []
+    for group in sorted(groups, key=lambda group: group[0].facts):
+        if wave and sum(len(one.facts) for other in (*wave, group) for one in other) > facts:
+            yield wave
+            wave = []
+        wave.append(group)
+    if wave:
+        yield wave
+
+
+def _as_good(seq: int, before: AuditReport, after: AuditReport) -> bool:
+    was, now = before.checks[seq], after.checks[seq]
+    as_right = now.prompt_right >= was.prompt_right and now.wordings_right >= was.wordings_right
+    return as_right and after.suspects.get(seq, 0) <= before.suspects.get(seq, 0)
+
+
+def _rank(pack: Pack) -> int:
+    return max(stack.rank for stack in pack.stacks.values() if isinstance(stack, LowRank))
+
+
+def _nbytes(expert: Expert) -> int:
+    return sum(delta.nbytes for delta in expert.tensors.values())
+
+
+def _result(
+    dials: Merging, in_use: _InUse, groups: Sequence[Group], *, kept: Sequence[Group], bytes_after: int, dry_run: bool
+) -> Merge:
+    experts, gone = len(in_use.carried), sum(len(group) for group in kept)
+    return Merge(
+        policy=dials.policy,
+        method=dials.method,
+        tried=len(groups),
+        kept=len(kept),
+        facts=sum(len(one.facts) for group in kept for one in group),
+        experts_before=experts,
+        experts_after=experts - gone + len(kept),
+        bytes_before=sum(one.bytes for one in in_use.carried.values()),
+        bytes_after=bytes_after,
+        dry_run=dry_run,
+    )

@@ -1,0 +1,1 @@
+"""What `Workspace` does beside its jobs: one file for each family of verbs."""
