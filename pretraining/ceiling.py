@@ -20,11 +20,11 @@ from typing import Any
 
 import click
 
-from lifelong.base import EMBEDDED, Base
 from lifelong.config import read_recipe
 from lifelong.editors import Lesson
 from lifelong.evaluation.ceiling import ALONE, WAVE, Question, fit_alone, own_answers
 from lifelong.evaluation.metrics import is_exact
+from lifelong.models.base import EMBEDDED, Base
 from policies.recipe import Recipe
 from pretraining.encoder.streams import STREAMS, Record, half, load
 
