@@ -37,17 +37,33 @@ def full_audit_due(last: datetime | None, now: datetime, days: float) -> bool:
     return last is None or not timedelta(0) <= now - last < timedelta(days=days)
 
 
-def culprits_among(
-    suspects: Sequence[int], seen: frozenset[int], holds_without: Callable[[frozenset[int]], bool]
-) -> frozenset[int] | None:
-    """Which facts to hold where the limits are broken; None if the audit fails even without all `suspects`.
+@dataclass(frozen=True)
+class Measured:
+    """One measurement: whether it holds, who took a live fact's own wording, and all seen to spoil."""
 
-    Those `seen` to spoil a prompt, if the audit holds without them: one measurement, however many there are. Else
-    what spoils cannot be seen one by one, and bisection finds it.
+    holds: bool
+    takers: frozenset[int]
+    seen: frozenset[int]
+
+
+def culprits_among(
+    suspects: Sequence[int], first: Measured, without: Callable[[frozenset[int]], Measured]
+) -> frozenset[int] | None:
+    """Which facts to hold; none where all holds, None where the audit fails even without all `suspects`.
+
+    `without(gone)` measures the job without those facts. Takers go whatever the limits say: each harms a fact by name,
+    in a workspace of any size. If the limits are broken still, all go that were seen to spoil a prompt, and whoever is
+    seen only once those are gone: one measurement for each layer, however many there are. Else what spoils cannot be
+    seen one by one, and bisection finds it.
     """
-    if seen and holds_without(seen):
-        return seen
-    return isolate(suspects, holds_without)
+    gone, now = first.takers, first
+    while now.takers:
+        now = without(gone)
+        gone |= now.takers
+    while now.seen and not now.holds:
+        gone |= now.seen
+        now = without(gone)
+    return gone if now.holds else isolate(suspects, lambda left_out: without(left_out).holds)
 
 
 def isolate(suspects: Sequence[int], holds_without: Callable[[frozenset[int]], bool]) -> frozenset[int] | None:

@@ -7,7 +7,7 @@ again without some facts costs a routing and little more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -45,13 +45,15 @@ class FactCheck:
 class AuditReport:
     """One measurement: each new fact, near misses against the base, older edits against their targets.
 
-    `suspects` counts, for each new fact, the near misses and older prompts it was seen to spoil.
+    `suspects` counts, for each new fact, the near misses and older prompts it was seen to spoil. `taken` names, for
+    each new fact that takes over a wording of an older one of another key and answers it otherwise, that older fact.
     """
 
     checks: dict[int, FactCheck]
     locality: Score
     retention: Score
     suspects: dict[int, int]
+    taken: dict[int, int]
 
     @property
     def reliability(self) -> Score:
@@ -109,21 +111,56 @@ _Seen = tuple[_Question, Route, str]
 def audit(model: EditedModel, answers: Answers, *, new: Sequence[Served], older: Sequence[Served]) -> AuditReport:
     """Measure a candidate: the `new` facts and their near misses, and the `older` ones that were drawn.
 
-    A fact is asked at a moment at which it governs, so that one which holds only later, or held only earlier, is
-    measured too; an older fact that never shows any more is not.
+    Beside those drawn, every older fact that shares a wording with a new one is asked for it: a fact's own wording is
+    nearest to itself, so a new fact can take its place nowhere else. A fact is asked at a moment at which it governs,
+    so that one which holds only later, or held only earlier, is measured too; an older fact that never shows any more
+    is not.
     """
     now = datetime.now(UTC)
     moments = governing_moments(model.facts.values(), now)
     wordings = [_Question(w, fact, moments.get(fact.seq, now)) for fact in new for w in fact.fact.wordings]
     near = [_Question(n.prompt, fact, moments.get(fact.seq, now)) for fact in new for n in fact.fact.near_misses]
     prompts = [_Question(fact.fact.prompt, fact, moments[fact.seq]) for fact in older if fact.seq in moments]
+    shared = [
+        _Question(wording, fact, moments[fact.seq])
+        for fact, wording in _shared_wordings(model.facts.values(), new)
+        if fact.seq in moments
+    ]
     suspects: dict[int, int] = defaultdict(int)
     return AuditReport(
         checks=_check_wordings(_see(model, answers, wordings)),
         locality=_check_near_misses(model, answers, near, suspects),
         retention=_check_older(_see(model, answers, prompts), suspects),
         suspects=suspects,
+        taken=_takers(_see(model, answers, shared), new),
     )
+
+
+def _shared_wordings(live: Iterable[Served], new: Sequence[Served]) -> Iterator[tuple[Served, str]]:
+    """The wordings of older live facts that a new fact has, too."""
+    theirs = {fold(wording) for served in new for wording in served.fact.wordings}
+    numbers = {served.seq for served in new}
+    for served in live:
+        if served.expert and served.seq not in numbers:
+            yield from ((served, wording) for wording in served.fact.wordings if fold(wording) in theirs)
+
+
+def _takers(seen: Sequence[_Seen], new: Sequence[Served]) -> dict[int, int]:
+    """New facts that spoil a wording of an older one, by that one's number; also those that hide behind another.
+
+    Where one of them answers the wording, the others that have it would once that one is gone.
+    """
+    having: dict[str, list[Served]] = defaultdict(list)
+    for served in new:
+        for wording in served.fact.wordings:
+            having[fold(wording)].append(served)
+    taken: dict[int, int] = {}
+    numbers = {served.seq for served in new}
+    for question, route, text in seen:
+        if route.fact in numbers and not is_exact(text, question.served.fact.target):
+            others = [s.seq for s in having[fold(question.prompt)] if s.fact.target != question.served.fact.target]
+            taken.update(dict.fromkeys([route.fact, *others], question.served.seq))
+    return taken
 
 
 def _see(model: EditedModel, answers: Answers, questions: Sequence[_Question]) -> list[_Seen]:

@@ -19,7 +19,7 @@ from lifelong.models.base import Base
 from lifelong.models.edited import EditedModel
 from lifelong.snapshots.publishing import ServingState, build_gate
 from lifelong.snapshots.serving import Served, served_facts
-from policies.audit import Limits, culprits_among
+from policies.audit import Limits, Measured, culprits_among
 from policies.recipe import Recipe
 
 
@@ -88,29 +88,39 @@ class Candidates:
 
         `report` is the measurement of all of `trained`; what `failed` names is left out of what is judged.
         """
-        limits = Limits(self._recipe.audit.locality, self._recipe.audit.retention)
         accepted = _without(trained, failed)
         if failed:
             report = replace(self.measure(accepted), checks=report.checks)
-        if limits.held_by(report.locality, report.retention):
+        if self.stands(report):
             return Verdict(accepted, failed, {}, report, passed=True)
 
         if self.editor.accumulates:  # no fact can be left out by itself
             return Verdict({}, failed, {}, report, passed=False)
 
-        def holds_without(gone: frozenset[int]) -> bool:
-            rest = self.measure(_without(accepted, gone))
-            return limits.held_by(rest.locality, rest.retention)
+        taken: dict[int, int] = {}
+
+        def judged(measured: AuditReport) -> Measured:
+            taken.update(measured.taken)
+            seen = accepted.keys() & measured.suspects.keys() | measured.taken.keys()
+            return Measured(self.stands(measured), takers=frozenset(measured.taken), seen=frozenset(seen))
+
+        def without(gone: frozenset[int]) -> Measured:
+            return judged(self.measure(_without(accepted, gone)))
 
         suspects = sorted(accepted, key=lambda seq: (-report.suspects.get(seq, 0), seq))
-        seen = frozenset(seq for seq in accepted if report.suspects.get(seq, 0))
-        culprits = culprits_among(suspects, seen, holds_without)
+        culprits = culprits_among(suspects, judged(report), without)
         if culprits is None:
             return Verdict({}, failed, {}, report, passed=False)
-        held = {seq: Failure("spoils-others", "the audit holds only without it", "", "") for seq in culprits}
+        held = {seq: _spoils(taken.get(seq)) for seq in culprits}
         accepted = _without(accepted, culprits)
         report = replace(self.measure(accepted), checks=report.checks)
         return Verdict(accepted, failed, held, report, passed=True)
+
+    def stands(self, report: AuditReport) -> bool:
+        """Whether the limits are kept and no older fact's wording is taken, where who takes it can be left out."""
+        limits = Limits(self._recipe.audit.locality, self._recipe.audit.retention)
+        free = not report.taken or self.editor.accumulates
+        return free and limits.held_by(report.locality, report.retention)
 
     def served(self, trained: Mapping[int, Trained]) -> list[Served]:
         """What would be served with these facts published."""
@@ -143,6 +153,14 @@ def _known_by_base(model: EditedModel, facts: Sequence[Served]) -> frozenset[int
     return frozenset(
         one.seq for one, score in zip(facts, scores, strict=True) if score.matched >= max(score.total - 1, 1)
     )
+
+
+def _spoils(older: int | None) -> Failure:
+    """Why a culprit is held; `older` is the fact whose wording it took, where it took one."""
+    if older is None:
+        return Failure("spoils-others", "the audit holds only without it", "", "")
+    words = f"it takes a wording of f{older} and answers it otherwise; retract f{older} if this one is to stand"
+    return Failure("spoils-others", words, "", "")
 
 
 def unique_experts(trained: Iterable[Trained]) -> list[Expert]:

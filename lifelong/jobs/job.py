@@ -226,7 +226,7 @@ class Job:
     ) -> tuple[Verdict, list[Path]]:
         """@candidate, the suite asked of it, the end of the job in the log, @champion; the packs written."""
         self._progress.stage("publish", 1)
-        promotion = Promotion(self._layout, self._log, self._base, self._recipe, candidates)
+        promotion = Promotion(self._layout, self._log, self._base, candidates)
         with promotion.of(verdict) as staged:
             self._end(started, facts, staged)
             if staged.packs:

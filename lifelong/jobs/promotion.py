@@ -33,8 +33,6 @@ from lifelong.snapshots.snapshot import (
     serve,
     write_snapshot,
 )
-from policies.audit import Limits
-from policies.recipe import Recipe
 
 EXPERTS_PER_PACK = 4096
 
@@ -55,8 +53,8 @@ class Staged:
 class Promotion:
     """The last stage of one job: from its verdict to what readers see."""
 
-    def __init__(self, layout: Layout, log: EditLog, base: Base, recipe: Recipe, candidates: Candidates) -> None:
-        self._layout, self._log, self._base, self._recipe = layout, log, base, recipe
+    def __init__(self, layout: Layout, log: EditLog, base: Base, candidates: Candidates) -> None:
+        self._layout, self._log, self._base = layout, log, base
         self._editor: Editor = candidates.editor
         self._candidates = candidates
 
@@ -92,9 +90,7 @@ class Promotion:
         return champion
 
     def _stands(self, suite: AuditReport) -> bool:
-        limits = Limits(self._recipe.audit.locality, self._recipe.audit.retention)
-        right = all(check.prompt_right for check in suite.checks.values())
-        return right and limits.held_by(suite.locality, suite.retention)
+        return all(check.prompt_right for check in suite.checks.values()) and self._candidates.stands(suite)
 
     def _write_packs(self, accepted: Mapping[int, Trained]) -> tuple[list[Path], list[Entry], dict[str, str]]:
         """The packs of accepted facts, the events that name them, and the pack of each expert."""
