@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from editlog import durable
 from editlog.canonical import canonical_json
 from editlog.errors import UsageError
 from editlog.history import LoggedFact
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 ASKED_AT_ONCE = 256
 PLAN, ASKED, PAGE = "rebase.json", "rebase.asked", "rebase.html"
+_ASKED_LINE = re.compile(rb"(\d{1,18}) ([01])")
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def rebase(
         figures = _figures(old.layout, log, old.config.model)
         return Rebased(str(out), model, head, counts, left_out, [], figures, {}, None, dry_run=True)
     new = open_workspace(layout.home) if kept else _begin(old, layout, plan, actor)
-    known = _known(new, live, progress)
+    known = known_by(new, live, progress)
     unknown = [fact for fact in live if fact.seq not in known]
     why = reason or f"rebase of {old.home} at event {head}"
     _ingest(new, log, unknown, actor=actor, reason=why)
@@ -185,7 +188,7 @@ def _config(old: Workspace, model: str) -> Any:
     return Config(model=model, **kept)
 
 
-def _known(new: Workspace, live: Sequence[LoggedFact], progress: Progress) -> set[int]:
+def known_by(new: Workspace, live: Sequence[LoggedFact], progress: Progress) -> set[int]:
     """Facts whose prompt the new base answers with their target, greedily; asked once, whatever is killed."""
     path = new.home / ASKED
     asked = dict(_asked(path))
@@ -193,24 +196,22 @@ def _known(new: Workspace, live: Sequence[LoggedFact], progress: Progress) -> se
     if waiting:
         base, most = new.load_base(), new.recipe.audit.max_new_tokens
         progress.stage("ask the new base", len(waiting))
-        with path.open("a", encoding="ascii") as file:
-            for start in range(0, len(waiting), ASKED_AT_ONCE):
-                some = waiting[start : start + ASKED_AT_ONCE]
-                found = dict(zip([fact.seq for fact in some], _answered(base, some, most), strict=True))
-                file.write("".join(f"{seq} {int(right)}\n" for seq, right in found.items()))
-                file.flush()
-                asked.update(found)
-                progress.advance(len(some))
+        for start in range(0, len(waiting), ASKED_AT_ONCE):
+            some = waiting[start : start + ASKED_AT_ONCE]
+            found = dict(zip([fact.seq for fact in some], _answered(base, some, most), strict=True))
+            lines = "".join(f"{seq} {int(right)}\n" for seq, right in found.items())
+            durable.append(path, lines.encode(), point="rebase")
+            asked.update(found)
+            progress.advance(len(some))
     return {fact.seq for fact in live if asked[fact.seq]}
 
 
 def _asked(path: Path) -> Iterator[tuple[int, bool]]:
-    """What was asked already; a line that a kill cut short is not there."""
-    text = path.read_text(encoding="ascii") if path.exists() else ""
-    for line in text.splitlines(keepends=True):
-        if line.endswith(("0\n", "1\n")):
-            seq, _, right = line.strip().partition(" ")
-            yield int(seq), right == "1"
+    """What was asked already; a line that a crash cut short says nothing."""
+    text = path.read_bytes() if path.exists() else b""
+    for line in text.splitlines():
+        if whole := _ASKED_LINE.fullmatch(line):
+            yield int(whole[1]), whole[2] == b"1"
 
 
 def _answered(base: Base, facts: Sequence[LoggedFact], max_new_tokens: int) -> list[bool]:

@@ -38,10 +38,7 @@ ALLOWED: dict[str, tuple[dict[str, int], str]] = {
         "rejected lines: the user has them still, in the file given",
     ),
     "lifelong/jobs/lease.py": ({"open": 3}, "a lock file and who holds it: a crash ends what it says"),
-    "lifelong/jobs/rebasing.py": (
-        {"copytree": 1, "open": 1},
-        "done again by the same command, which a crash leaves unfinished",
-    ),
+    "lifelong/jobs/rebasing.py": ({"copytree": 1}, "done again by the same command, which a crash leaves unfinished"),
     "lifelong/snapshots/snapshot.py": (
         {"write_bytes": 3, "copyfile": 1},
         "a snapshot's files: publish_directory syncs all before its rename",

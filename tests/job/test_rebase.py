@@ -6,14 +6,17 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import lifelong
 from editlog.errors import UsageError
+from editlog.fact import Fact
+from editlog.store import EditLog
 from lifelong.jobs.progress import Silent
-from lifelong.jobs.rebasing import Rebased
+from lifelong.jobs.rebasing import Rebased, known_by
 from lifelong.workspace import Workspace
 
 Records = Sequence[dict[str, Any]]
@@ -117,6 +120,31 @@ def test_a_rebase_that_was_killed_goes_on_to_the_same_end(
     kinds = [event.kind for event in after.log.events(kinds=["job.started", "job.finished"])]
     assert kinds == ["job.started", "job.finished"], "one job, carried on each time"
     assert after.log.verify() == []
+
+
+def test_a_line_that_a_crash_cut_short_is_asked_again_and_spoils_no_other(tmp_path: Path) -> None:
+    asked = []
+
+    class Base:
+        def fits(self, text: str) -> bool:
+            return True
+
+        def generate(self, prompts: Sequence[str], **_: Any) -> list[str]:
+            asked.extend(prompts)
+            return ["yes"] * len(prompts)
+
+    log = EditLog.create(tmp_path / "log", actor="ada")
+    log.ingest([Fact(prompt=prompt, target="yes") for prompt in "ABCD"], actor="ada")
+    first, second, third, fourth = live = log.facts()
+    (tmp_path / "rebase.asked").write_text(f"{first.seq} 0\n{second.seq} 1\n{third.seq}")
+    new = SimpleNamespace(
+        home=tmp_path,
+        load_base=Base,
+        recipe=SimpleNamespace(audit=SimpleNamespace(max_new_tokens=4)),
+    )
+    for _ in range(2):  # and what was added behind the torn line is read again
+        assert known_by(new, live, Silent()) == {second.seq, third.seq, fourth.seq}
+    assert asked == ["C", "D"]
 
 
 def test_a_rebase_never_writes_into_what_is_something_else(published: Workspace, tmp_path: Path) -> None:
