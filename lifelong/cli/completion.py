@@ -12,6 +12,8 @@ from click.shell_completion import get_completion_class
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that completes verbs and options in a shell.
 
+    In ~/.zshrc it belongs behind the line that runs compinit.
+
     \b
     Examples:
       lifelong completion bash >> ~/.bashrc
