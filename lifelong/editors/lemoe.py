@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -27,6 +26,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, silu
 
 from lifelong.editors import Dials, Edit, Wave
+from lifelong.editors.keyed import keyed
 from lifelong.editors.lora import LoraEditor
 from lifelong.editors.preparation import prepared
 from lifelong.editors.routers import GateRouter, Routed, Router, Scene, key_of
@@ -104,14 +104,8 @@ class LemoeEditor(LoraEditor):
     ) -> Edit:
         """Train an expert for each group and set its key; see `Editor.fit`."""
         edit = super().fit(base, wave, seed=seed, state=state, steps=steps, advance=advance)
-        keys = self._keys(base, wave)
-        experts = [
-            replace(expert, anchors=key.expand(len(expert.facts), -1).contiguous())
-            for expert, key in zip(edit.experts, keys, strict=True)
-        ]
-        renamed = {old.hash: new.hash for old, new in zip(edit.experts, experts, strict=True)}
-        outcomes = {digest: replace(end, expert=renamed[end.expert]) for digest, end in edit.outcomes.items()}
-        return Edit(tuple(experts), outcomes)
+        sizes = torch.tensor([len(group) for group in wave.groups])
+        return keyed(edit, wave, self._keys(base, wave).repeat_interleave(sizes, 0))
 
     def router(self, scene: Scene) -> Router:
         """The gate says whether, the keys say which."""

@@ -13,7 +13,7 @@ Yu et al., 2024, "MELO" (arXiv 2312.11795).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from editlog.canonical import fold
 from lifelong.editors import Dials, Edit, Wave
+from lifelong.editors.keyed import keyed
 from lifelong.editors.lora import LoraEditor
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import NearestKey, Router, Scene
@@ -95,12 +96,7 @@ class MeloEditor(LoraEditor):
     ) -> Edit:
         """Train a block for each group and read its facts' keys; see `Editor.fit`."""
         edit = super().fit(base, wave, seed=seed, state=state, steps=steps, advance=advance)
-        keys = self._keys(base, [lesson.prompt for lesson in wave.lessons])
-        of = {lesson.digest: key for lesson, key in zip(wave.lessons, keys, strict=True)}
-        experts = [replace(one, anchors=torch.stack([of[fact] for fact in one.facts])) for one in edit.experts]
-        renamed = {old.hash: new.hash for old, new in zip(edit.experts, experts, strict=True)}
-        outcomes = {digest: replace(end, expert=renamed[end.expert]) for digest, end in edit.outcomes.items()}
-        return Edit(tuple(experts), outcomes)
+        return keyed(edit, wave, self._keys(base, [lesson.prompt for lesson in wave.lessons]))
 
     def _keys(self, base: Base, prompts: Sequence[str]) -> Tensor:
         dials: MeloDials = self.dials

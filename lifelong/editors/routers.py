@@ -126,12 +126,17 @@ class NearestKey:
     @torch.no_grad()
     def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Routed]:
         """The nearest valid key of each prompt decides; of equally near ones that of the latest fact."""
+        decisions = self.decided(self._query(prompts), at=at) if prompts else []
+        return [Routed(one, MISS if one.fact is None else self.route_to(one.fact)) for one in decisions]
+
+    def decided(self, queries: Tensor, *, at: datetime | None = None) -> list[Decision]:
+        """What the nearest valid key says of each query [queries, width]."""
         moment = at or datetime.now(UTC)
         valid = torch.tensor([served.fact.valid_at(moment) for served in self._facts], dtype=torch.bool)
-        if not prompts or not valid.any():
-            return [Routed(Decision(None, 0.0, 0.0, None, None), MISS) for _ in prompts]
-        found = self._nearest(self._query(prompts), valid)
-        return [self._routed(self._facts[place], distance, float(self._radii[place])) for place, distance in found]
+        if not valid.any():
+            return [Decision(None, 0.0, 0.0, None, None)] * len(queries)
+        found = self._nearest(queries, valid)
+        return [self._decision(self._facts[place], distance, float(self._radii[place])) for place, distance in found]
 
     def _nearest(self, queries: Tensor, valid: Tensor) -> list[tuple[int, float]]:
         """For each query [queries, width] the place of a valid key [keys], and a distance to hold to its radius."""
@@ -140,12 +145,10 @@ class NearestKey:
         places = len(self._facts) - 1 - distances.flip(1).argmin(1)
         return [(place, float(distances[row, place])) for row, place in enumerate(places.tolist())]
 
-    def _routed(self, served: Served, distance: float, radius: float) -> Routed:
+    def _decision(self, served: Served, distance: float, radius: float) -> Decision:
         """Distances as the shares that decisions speak of: 1 at the key itself, one half at a distance of one."""
-        hit = distance <= radius
-        fact = served.seq if hit else None
-        decision = Decision(fact, 1 / (1 + distance), 1 / (1 + radius), served.fact.prompt, served.fact.subject)
-        return Routed(decision, self.route_to(served.seq) if hit else MISS)
+        fact = served.seq if distance <= radius else None
+        return Decision(fact, 1 / (1 + distance), 1 / (1 + radius), served.fact.prompt, served.fact.subject)
 
     def route_to(self, seq: int) -> Route:
         """The route to the fact's expert."""
