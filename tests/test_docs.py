@@ -1,15 +1,13 @@
-"""The commands' help is the documentation: complete, with examples that parse, and printed in docs/CLI.md."""
+"""What is written of the commands elsewhere than in their help (tests/cli/test_documented.py) agrees with them."""
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pytest
 
 from lifelong.cli import main
 
@@ -27,30 +25,6 @@ def every_command(command: click.Command, path: str) -> Iterator[tuple[str, clic
 
 
 COMMANDS = dict(every_command(main, "lifelong"))
-every = pytest.mark.parametrize("path", COMMANDS)
-
-
-def examples(command: click.Command) -> list[list[str]]:
-    """The words of each `lifelong ...` line under "Example", up to a redirection."""
-    _, _, shown = (command.help or "").partition("Example")
-    lines = [line.strip() for line in shown.splitlines()]
-    calls = [re.split(r"[<>]", line[line.index("lifelong ") :])[0] for line in lines if "lifelong " in line]
-    return [shlex.split(call) for call in calls]
-
-
-@every
-def test_every_command_has_help_with_an_example_that_parses(path: str) -> None:
-    assert examples(COMMANDS[path]), f"{path} --help shows no example"
-    for words in examples(COMMANDS[path]):
-        name = " ".join(words[:3]) if " ".join(words[:3]) in COMMANDS else " ".join(words[:2])
-        command = COMMANDS[name]
-        command.make_parser(click.Context(command)).parse_args(words[len(name.split()) :])
-
-
-@every
-def test_every_option_has_help(path: str) -> None:
-    options = [one for one in COMMANDS[path].params if isinstance(one, click.Option)]
-    assert not [one.name for one in options if not one.help]
 
 
 def test_the_reference_is_what_the_commands_print(tmp_path: Path) -> None:
