@@ -12,6 +12,9 @@ from editlog.errors import IntegrityError
 HOME_VARIABLE = "LIFELONG_HOME"
 DEFAULT_HOME = "lifelong-workspace"
 
+STATES = "states"
+"""The folder of editors' states, beside the packs."""
+
 _PACK_NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -45,6 +48,11 @@ class Layout:
     def experts(self) -> Path:
         """Packs, each named by the hash of its bytes."""
         return self.home / "experts"
+
+    @property
+    def states(self) -> Path:
+        """What editors must remember between jobs, each named by the hash of its bytes."""
+        return self.experts / STATES
 
     @property
     def snapshots(self) -> Path:

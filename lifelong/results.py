@@ -234,6 +234,7 @@ class Collected(Result):
 
     snapshots: list[str]
     packs: list[str]
+    states: list[str]
     runs: list[str]
     leftovers: int
     bytes: int

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def gc(change: Change) -> None:
     """Let go what the retention policy does not promise.
 
-    Old snapshots, the packs that only they used, the directories of old jobs, and what a crash left behind, as
-    [retention] in lifelong.toml says. Nothing that is served, or would be if a newer fact were taken back, goes; nor
-    does anything of the log. It says which past `--as-of` can no longer answer.
+    Old snapshots, the packs and editors' states that only they used, the directories of old jobs, and what a crash
+    left behind, as [retention] in lifelong.toml says. Nothing that is served, or would be if a newer fact were taken
+    back, goes; nor does anything of the log. It says which past `--as-of` can no longer answer.
 
     \b
     Example:
@@ -39,6 +39,7 @@ def _told(found: Collected) -> str:
     shown = {
         "snapshots": len(found.snapshots),
         "packs": len(found.packs),
+        "editors' states": len(found.states),
         "job directories": len(found.runs),
         "leftovers": found.leftovers,
         "freed": text.size(found.bytes),

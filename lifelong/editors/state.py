@@ -23,9 +23,9 @@ from torch import Tensor
 from editlog.canonical import canonical_json
 from editlog.errors import IntegrityError
 from lifelong.files import make_directory, write_atomically
+from lifelong.layout import STATES
 
-STATES = "states"
-"""The folder of states, beside the packs."""
+__all__ = ["MAX_STATE_BYTES", "STATES", "State", "read_state", "state_path", "states_of", "write_state"]
 
 MAX_STATE_BYTES = 8 << 30
 _META = "lifelong-state/1"

@@ -16,7 +16,7 @@ from editlog.history import LoggedFact
 from editlog.store import EditLog
 from lifelong.editors import CannotForget, editor_of
 from lifelong.editors.preparation import Corpus
-from lifelong.editors.state import STATES, State, read_state, write_state
+from lifelong.editors.state import State, read_state, write_state
 from lifelong.experts.expert import Expert
 from lifelong.experts.pack import alike, write_pack
 from lifelong.jobs.training import Trained, Trainer
@@ -43,7 +43,7 @@ class Accumulated:
         """Write the state; the events that say so, given the pack of each expert. None where nothing changed."""
         if not self.changed:
             return []
-        kept = write_state(layout.experts / STATES, self.state) if self.state else None
+        kept = write_state(layout.states, self.state) if self.state else None
         by_pack: dict[str, list[dict[str, object]]] = {}
         for seq, expert in sorted(self.carried.items()):
             by_pack.setdefault(packs[expert.hash], []).append({"fact": seq, "expert": expert.hash})
@@ -89,7 +89,7 @@ def accumulated(
 def state_in_force(layout: Layout, log: EditLog) -> State | None:
     """The state that the log names; None where the editor has none."""
     name = serving_state(log).state
-    return read_state(layout.experts / STATES, name) if name else None
+    return read_state(layout.states, name) if name else None
 
 
 def forget(

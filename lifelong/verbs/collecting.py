@@ -1,4 +1,4 @@
-"""Collecting what nothing needs: old snapshots, the packs only they used, old job directories, leftovers of crashes.
+"""Collecting what nothing needs: old snapshots, packs and states that only they used, old job directories, leftovers.
 
 The retention policy says which past is promised; everything that serves now, that may serve again when a newer fact is
 taken back, or that an unfinished job needs, stays. The log is told before anything goes, so that a question about a
@@ -27,7 +27,7 @@ from policies.retention import Retention, Served, let_go, runs_to_let_go
 
 _LEFTOVER_SECONDS = 3600.0
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}")
-_PACK = re.compile(r"[0-9a-f]{64}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def gc(
@@ -39,11 +39,11 @@ def gc(
     gone = let_go(_served(layout, log, manifests), retention, now, way_back=way_back(layout, log))
     names = {one.snapshot for one in gone}
     kept = [manifest for manifest in manifests if manifest.id not in names]
-    packs = _unused_packs(layout, log, kept)
+    packs, states = _unused_packs(layout, log, kept), _unused_states(layout, log, kept)
     ended = [event.job for event in log.events(kinds=["job.finished", "job.failed"]) if event.job]
     runs = [job for job in runs_to_let_go(ended, retention) if (layout.runs / job).is_dir()]
     paths = [layout.snapshots / one.snapshot for one in gone] + [layout.runs / job for job in runs]
-    paths += [pack_path(layout.experts, name) for name in packs]
+    paths += [pack_path(layout.experts, name) for name in packs] + [pack_path(layout.states, name) for name in states]
     leftovers = list(_leftovers(layout))
     size = sum(_size(path) for path in (*paths, *leftovers))
     event: int | None = None
@@ -51,6 +51,7 @@ def gc(
         body = {
             "snapshots": [{"snapshot": one.snapshot, "seq": one.seq} for one in gone],
             "packs": packs,
+            "states": states,
             "runs": runs,
             "bytes": size,
             "policy": retention.model_dump(),
@@ -61,6 +62,7 @@ def gc(
     return Collected(
         snapshots=[one.snapshot for one in gone],
         packs=packs,
+        states=states,
         runs=runs,
         leftovers=len(leftovers),
         bytes=size,
@@ -93,14 +95,24 @@ def _unused_packs(layout: Layout, log: EditLog, kept: list[Manifest]) -> list[st
     needed = {name for manifest in kept for name in manifest.packs} | set(serving_state(log).packs)
     standing = {fact.expert for fact in log.facts() if fact.expert and fact.retracted_by is None}
     needed |= {pack for expert, pack in packs_by_expert(log).items() if expert in standing and pack}
-    stems = sorted(path.stem for path in layout.experts.glob("*.safetensors"))
-    return [stem for stem in stems if _PACK.fullmatch(stem) and stem not in needed]
+    return [name for name in _named(layout.experts) if name not in needed]
+
+
+def _unused_states(layout: Layout, log: EditLog, kept: list[Manifest]) -> list[str]:
+    """States that neither a kept snapshot nor the log's last word names: each wave of an editor leaves one behind."""
+    needed = {manifest.state for manifest in kept} | {serving_state(log).state}
+    return [name for name in _named(layout.states) if name not in needed]
+
+
+def _named(directory: Path) -> list[str]:
+    """The names of the files there that are named by a hash."""
+    return sorted(path.stem for path in directory.glob("*.safetensors") if _HASH.fullmatch(path.stem))
 
 
 def _leftovers(layout: Layout) -> Iterable[Path]:
     """Temporary files and directories that a crash left behind, an hour old or more."""
     before = time.time() - _LEFTOVER_SECONDS
-    for directory in (layout.snapshots, layout.experts, layout.runs):
+    for directory in (layout.snapshots, layout.experts, layout.states, layout.runs):
         for path in sorted(directory.glob(".*")):
             if _LEFTOVER.fullmatch(path.name) and path.lstat().st_mtime < before:
                 yield path

@@ -21,7 +21,7 @@ from editlog.history import LoggedFact
 from editlog.recover import EVIDENCE
 from editlog.replica import refresh
 from editlog.store import EditLog, utc_now
-from lifelong.editors.state import STATES, states_of
+from lifelong.editors.state import states_of
 from lifelong.experts.pack import has_slot_of, read_pack, write_pack
 from lifelong.layout import Layout, pack_path
 from lifelong.results import Redaction
@@ -87,7 +87,7 @@ def redact(
         shutil.rmtree(stray) if stray.is_dir() else stray.unlink()
     for waves in layout.runs.glob("*/waves"):
         shutil.rmtree(waves)
-    states = states_of(layout.experts / STATES, [fact.fact.digest for fact in facts])
+    states = states_of(layout.states, [fact.fact.digest for fact in facts])
     for state in states:
         state.unlink()
     entries = [Entry("experts.retired", {"experts": sorted(learned.experts)})] if learned.experts else []

@@ -8,9 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
 
 import lifelong
 from editlog.errors import LifelongError, UsageError
+from editlog.events import Entry
+from lifelong.editors.state import State, write_state
 from lifelong.workspace import Workspace
 from policies import retention
 
@@ -92,6 +95,19 @@ def test_what_may_answer_again_stays(aged: Workspace, tmp_path: Path) -> None:
     assert not stray.exists()
     assert aged.ask(PROMPT)[0].fact == old.ref
     assert all(check.ok for check in aged.doctor() if check.name in ("log", "snapshot", "packs"))
+
+
+def test_the_state_of_an_editor_goes_once_neither_the_log_nor_a_kept_snapshot_names_it(aged: Workspace) -> None:
+    """Every wave of an editor that accumulates leaves one behind."""
+    first, shown, latest = (write_state(aged.layout.states, State({"w": torch.full((2,), i)})) for i in (1.0, 2.0, 3.0))
+    aged.log.append([Entry("state.kept", {"state": shown})], actor="ada")
+    aged.rebuild()
+    aged.log.append([Entry("state.kept", {"state": latest})], actor="ada")
+    found = aged.gc()
+    assert found.states == [first]
+    assert sorted(path.stem for path in aged.layout.states.glob("*.safetensors")) == sorted([shown, latest])
+    assert aged.log.events(kinds=["retention.applied"])[-1].body["states"] == [first]
+    assert aged.gc().states == []
 
 
 def test_old_job_directories_and_leftovers_go_but_not_those_of_a_job_that_is_unfinished(aged: Workspace) -> None:
