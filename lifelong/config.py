@@ -42,8 +42,8 @@ class TrustedKey(BaseModel):
 class Config(BaseModel):
     """What a workspace is made of. `overrides` changes single dials of the recipe, section by section.
 
-    `device` auto leaves it to accelerate; `trust_remote_code` runs code that comes with the model; `chat` puts every
-    prompt through the model's chat template (docs/MODELS.md).
+    `device` auto leaves it to accelerate, a path of JSON is a device map for it; `trust_remote_code` runs code that
+    comes with the model; `chat` puts every prompt through the model's chat template (docs/MODELS.md).
     `head_witness` is told each head of the log: a file that grows by a line for each (a path from the workspace's
     folder), or a command as a list of words, run without a shell. `head_key` is the file of the key that signs heads.
     `require_signature` and `require_approval` hold back facts without; `trusted_keys` says whose signatures count.
@@ -62,7 +62,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "embedded"
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$")] = "cpu"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?|[^\x00]{1,4000}\.json)$")] = "cpu"
     dtype: Dtype = "float32"
     trust_remote_code: bool = False
     chat: bool = False

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Text, a line each, of which a recipe learns what it must know of the base; else the base writes it.",
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps, or auto.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, mps, auto, or a device map (JSON)."
+)
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),
@@ -95,10 +97,12 @@ def init(
         "model": model,
         "recipe": recipe,
         "chat": made.config.chat,
+        "devices": (devices := made.load_base().devices),
         "choice": choice.to_dict() if choice else None,
         "dry_run": dry_run,
     }
     done = f"{'Would make' if dry_run else 'Made'} {place} (model {model}, recipe {recipe})."
+    done += f"\nThe base lies on {', '.join(devices)}." if len(devices) > 1 else ""
     emit(data, as_json, f"{done}\nExperts: {choice.why}." if choice else done)
 
 

@@ -25,7 +25,7 @@ class Stored:
     """A batch's fixed activations: `hidden` enters the first edited layer, [rows, length, hidden].
 
     `mixed`, where only the last layer is edited, is what its attention projects out, [rows, length, width];
-    `batch` and both tensors are then cut to the positions that predict answers.
+    `batch` and both tensors are then cut to the positions that predict answers. All lie on `base.device`.
     """
 
     batch: Batch
@@ -52,8 +52,9 @@ class UpperLayers:
 
     def __init__(self, base: Base, sites: list[Site]) -> None:
         self._base = base
-        _, layers = decoder_layers(base.model)
+        prefix, layers = decoder_layers(base.model)
         self._first = min(site.layer for site in sites)
+        self._path = f"{prefix}.{self._first}"
         self._lower, self._upper = layers[: self._first], layers[self._first]
         self._mixer: nn.Module | None = None
         if self._first == len(layers) - 1:
@@ -62,7 +63,7 @@ class UpperLayers:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """Where the model takes its inputs and leaves its logits."""
         return self._base.device
 
     @torch.no_grad()
@@ -71,12 +72,12 @@ class UpperLayers:
         seen: dict[str, Tensor] = {}
 
         def see_hidden(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            seen["hidden"] = args[0] if args else kwargs["hidden_states"]
+            seen["hidden"] = (args[0] if args else kwargs["hidden_states"]).to(self.device)
             if self._mixer is None:
                 raise _Captured
 
         def see_mixed(_: nn.Module, args: tuple[Any, ...]) -> None:
-            seen["mixed"] = args[0]
+            seen["mixed"] = args[0].to(self.device)
             raise _Captured
 
         with contextlib.ExitStack() as stack:
@@ -102,7 +103,7 @@ class UpperLayers:
         """
 
         def pick(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (args[0][counted], *args[1:])
+            return (args[0][counted.to(args[0].device)], *args[1:])
 
         head: nn.Module = self._base.model.get_output_embeddings()
         picking = head.register_forward_pre_hook(pick)
@@ -113,19 +114,22 @@ class UpperLayers:
 
     @contextlib.contextmanager
     def _put_back(self, stored: Stored) -> Iterator[None]:
+        here = self._base.device_of(self._path)
+        hidden, mixed = stored.hidden.to(here), None if stored.mixed is None else stored.mixed.to(here)
+
         def put_hidden(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             if args:
-                return (stored.hidden, *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": stored.hidden}
+                return (hidden, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": hidden}
 
         def put_mixed(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (stored.mixed, *args[1:])
+            return (mixed, *args[1:])
 
         with contextlib.ExitStack() as stack:
             for layer in self._lower:
                 stack.enter_context(_passing_through(layer))
             stack.callback(self._upper.register_forward_pre_hook(put_hidden, with_kwargs=True).remove)
-            if stored.mixed is not None and self._mixer is not None:
+            if mixed is not None and self._mixer is not None:
                 stack.callback(self._mixer.register_forward_pre_hook(put_mixed).remove)
             yield
 

@@ -61,9 +61,10 @@ class FactorStack:
         for site in sites:
             keys = torch.stack([torch.randn(rank, site.in_features, generator=g) for g in generators])
             self._values += [keys / math.sqrt(site.in_features), torch.zeros(len(names), site.out_features, rank)]
-        self._values = [value.to(base.device).requires_grad_() for value in self._values]
+        places = [base.device_of(path) for path in self._paths for _ in range(2)]
+        self._values = [value.to(place).requires_grad_() for value, place in zip(self._values, places, strict=True)]
         self._moments = [(torch.zeros_like(v), torch.zeros_like(v)) for v in self._values]
-        self._units = [torch.ones(len(names), device=base.device) for _ in self._values]
+        self._units = [torch.ones(len(names), device=value.device) for value in self._values]
         self._steps = 0
 
     def __len__(self) -> int:
@@ -71,8 +72,8 @@ class FactorStack:
 
     @property
     def device(self) -> torch.device:
-        """Where the factors lie."""
-        return self._values[0].device
+        """Where losses are counted; factors lie where their sites compute, which a device map may put elsewhere."""
+        return self._base.device
 
     @torch.no_grad()
     def align(self, examples: Sequence[Examples]) -> None:
@@ -86,12 +87,12 @@ class FactorStack:
             keys, values = self._values[2 * i], self._values[2 * i + 1]
             rank = keys.shape[1]
             for row in range(rank):
-                key = self._mean(inputs, examples, row, None if row == rank - 1 else row + 1)
+                key = self._mean(inputs, examples, row, None if row == rank - 1 else row + 1).to(keys.device)
                 norm = key.norm(dim=-1, keepdim=True)
                 keys[:, row] = torch.where(norm > TINY, key / norm.square().clamp_min(TINY), keys[:, row])
-            norm = self._mean(inputs, examples, 0, None).norm(dim=-1).clamp_min(TINY)
+            norm = self._mean(inputs, examples, 0, None).norm(dim=-1).clamp_min(TINY).to(keys.device)
             self._units[2 * i] = 1 / (norm * math.sqrt(keys.shape[2]))
-            whole = self._mean([e.added_to[path] for e in examples], examples, 0, None).norm(dim=-1)
+            whole = self._mean([e.added_to[path] for e in examples], examples, 0, None).norm(dim=-1).to(keys.device)
             self._units[2 * i + 1] = whole / math.sqrt(values.shape[1])
 
     def _mean(self, tensors: Sequence[Tensor], examples: Sequence[Examples], start: int, stop: int | None) -> Tensor:
@@ -113,8 +114,8 @@ class FactorStack:
             for path, a, b in zip(self._paths, self._values[::2], self._values[1::2], strict=True):
 
                 def add(_: nn.Module, inputs: tuple[Tensor, ...], y: Tensor, a: Tensor = a, b: Tensor = b) -> Tensor:
-                    x = by_row(inputs[0], len(expert)).float()
-                    return y + delta(x, a.index_select(0, expert), b.index_select(0, expert)).to(y.dtype).view(y.shape)
+                    x, own = by_row(inputs[0].to(y.device), len(expert)).float(), expert.to(y.device)
+                    return y + delta(x, a.index_select(0, own), b.index_select(0, own)).to(y.dtype).view(y.shape)
 
                 hooks.callback(self._base.model.get_submodule(path).register_forward_hook(add).remove)
             yield
@@ -142,8 +143,9 @@ class FactorStack:
     def load(self, factors: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Set A [rank, in] and B [out, rank] of the first expert, site by site."""
         for i, (a, b) in enumerate(factors):
-            self._values[2 * i][0] = a.to(self.device)
-            self._values[2 * i + 1][0] = b.to(self.device)
+            keys, values = self._values[2 * i], self._values[2 * i + 1]
+            keys[0] = a.to(keys.device)
+            values[0] = b.to(values.device)
 
     def of(self, place: int) -> dict[str, tuple[Tensor, Tensor]]:
         """A and B of one expert by site path, as they are now."""
@@ -157,11 +159,12 @@ class FactorStack:
         """Take experts (bool [experts]) out; returns each one's new place, -1 for those that left."""
         stay = (~leaving).nonzero().squeeze(1)
         for i, value in enumerate(self._values):
-            kept = value.detach()[stay].requires_grad_()
-            kept.grad = None if value.grad is None else value.grad[stay]
+            own = stay.to(value.device)
+            kept = value.detach()[own].requires_grad_()
+            kept.grad = None if value.grad is None else value.grad[own]
             self._values[i] = kept
-            self._moments[i] = (self._moments[i][0][stay], self._moments[i][1][stay])
-            self._units[i] = self._units[i][stay]
+            self._moments[i] = (self._moments[i][0][own], self._moments[i][1][own])
+            self._units[i] = self._units[i][own]
         renumbered = torch.full((len(leaving),), -1, dtype=torch.long, device=leaving.device)
         renumbered[stay] = torch.arange(len(stay), device=leaving.device)
         return renumbered

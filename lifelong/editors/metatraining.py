@@ -74,7 +74,7 @@ def meta_train(
     first = signals(base, sites, wave_rows(base, drawn(), contexts=0, near_misses=0))
     for site in sites:
         keys = first.keys[site.path]
-        weight = base.model.get_submodule(site.path).weight.detach().float().cpu()
+        weight = base.weight(site.path).detach().float().cpu()
         put_out = keys @ (weight.T if weight.shape[1] == keys.shape[1] else weight)
         size_of = float(put_out.square().mean().sqrt())
         networks[site.path].start(keys, first.gradients[site.path], size=size_of, rate=dials.rate, ridge=dials.ridge)

@@ -19,15 +19,15 @@ READ_BATCH = 64
 
 @contextlib.contextmanager
 def watching(base: Base, paths: Sequence[str], rows: int) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-    """Within this block, what each module last read and put out, both [rows, length, width], by path."""
+    """Within this block, what each module last read and put out by path, [rows, length, width] on `base.device`."""
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
 
     def hook(path: str) -> Any:
         def see(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             read = args[0] if args else kwargs["hidden_states"]
-            inputs[path] = by_row(read, rows)
-            outputs[path] = by_row(output[0] if isinstance(output, tuple) else output, rows)
+            put_out = output[0] if isinstance(output, tuple) else output
+            inputs[path], outputs[path] = (by_row(tensor.to(base.device), rows) for tensor in (read, put_out))
 
         return see
 

@@ -53,7 +53,7 @@ def rect_dense(base: Base, site: str, delta: LowRank, keep: float, dtype: torch.
             " rect_keep out of the recipe, or load the base unquantised"
         )
     module = base.model.get_submodule(site)
-    weight = module.weight.detach().float().cpu()
+    weight = base.weight(site).detach().float().cpu()
     weight = weight.T if type(module).__name__ == "Conv1D" else weight
     return Dense(rect(delta.b.float() @ delta.a.float(), weight, keep).to(dtype))
 

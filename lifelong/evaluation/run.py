@@ -32,14 +32,17 @@ def evaluate_file(
     """Score the first `limit` records of a file (None: all); those that cannot be read are only counted.
 
     `experts` are those in use, for the bytes an edit; `reference` is the untouched base (None: plain transformers in
-    another process). Raises what `read_stream` raises.
+    another process; of a base that a device map spreads, which no second one fits beside, the edited model without its
+    edits). Raises what `read_stream` raises.
     """
     stream = read_stream(path, edits=limit, half="all")
+    if reference is None and len(edited.base.devices) == 1:
+        reference = PlainBase(edited.base)
     metrics = evaluate(
         edited,
         stream.facts,
         others=[served.fact for served in edited.facts.values() if served.expert],
-        reference=reference or PlainBase(edited.base),
+        reference=reference,
         recipe=recipe,
         model=model,
         bytes_per_edit=bytes_an_edit(experts),

@@ -101,10 +101,10 @@ class Bank:
     def _stack(self, packs: Sequence[Pack]) -> dict[str, Delta]:
         """The stacks of all packs of one kind by site."""
         stacks = {}
-        device, dtype = self._base.device, self._base.model.dtype
         for site in sorted({site for pack in packs for site in pack.stacks}):
             parts = [self._part(pack, site, packs) for pack in packs]
-            stacks[site] = OPERATORS[packs[0].kind].stack(parts, dtype=dtype, device=device)
+            where = self._device_of(site)
+            stacks[site] = OPERATORS[packs[0].kind].stack(parts, dtype=self._base.model.dtype, device=where)
             self._check_widths(site, stacks[site])
         return stacks
 
@@ -121,11 +121,15 @@ class Bank:
             raise IntegrityError(f"the pack {pack.name} has no delta at {site}, where others of its kind have one")
         return model.idle(len(pack))
 
-    def _check_widths(self, site: str, stack: Delta) -> None:
+    def _device_of(self, site: str) -> torch.device:
+        """Where an expert stands: where its site computes; raises IntegrityError for a site that the base lacks."""
         try:
-            widths = linear_widths(self._base.model.get_submodule(site))
+            return self._base.device_of(site)
         except AttributeError:
-            widths = None
+            raise IntegrityError(f"the experts' site {site} does not fit the base model") from None
+
+    def _check_widths(self, site: str, stack: Delta) -> None:
+        widths = linear_widths(self._base.model.get_submodule(site))
         reads, writes = stack.widths()
         if widths is None or writes != widths[1] or reads not in (None, widths[0]):
             raise IntegrityError(f"the experts' site {site} does not fit the base model")
@@ -165,10 +169,10 @@ class Bank:
             current: _Pass | None = getattr(self._serving, "pass_", None)
             if current is None:
                 return output
-            x, y = (by_row(tensor, current.rows) for tensor in (inputs[0], output))
+            x, y = (by_row(tensor.to(output.device), current.rows) for tensor in (inputs[0], output))
             for kind, stack in self._stacks[site].items():
                 if kind in current.routed:
-                    routed, gate = current.routed[kind], self._serving.gate
+                    routed, gate = current.routed[kind].to(output.device), self._serving.gate
                     y = OPERATORS[kind].apply(x, y, stack=stack, routed=routed, site=site, gate=gate)
             return y.view_as(output)
 

@@ -68,6 +68,11 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
         raise UsageError(f"{directory} exists already; export into a new directory")
     if fresh.quantised:
         raise UsageError("the base's weights are quantised, and nothing can be added to them; use `export peft`")
+    if len(fresh.devices) > 1:
+        raise UsageError(
+            f"the base is spread over {', '.join(fresh.devices)}, and a merge needs all its weights in one place; set"
+            ' device = "cpu" in lifelong.toml, or use `export peft`'
+        )
     now = datetime.now(UTC)
     served = [fact for fact in model.facts.values() if fact.expert and _holds(fact, now)]
     if not served:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from editlog.errors import LifelongError, UsageError
 from lifelong.models.chat import Turn, render
+from lifelong.models.placement import device_of, devices, weight_names, weight_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,6 +55,7 @@ class Base:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
+        self.placed = ""
         self.chat = False
         self.eos_id: int = tokenizer.eos_token_id
         pad = tokenizer.pad_token_id
@@ -69,9 +71,10 @@ class Base:
     ) -> Base:
         """Load a local folder, a hub id, or the embedded model; only safetensors weights.
 
-        `device`: cpu, cuda, cuda:1, mps, or auto (accelerate finds the one that holds it). Code that comes with the
-        model runs only with `trust_remote_code`. Raises UsageError with one sentence where the model cannot be
-        loaded, or is an adapter: what an adapter is put upon is a path that it names itself.
+        `device`: cpu, cuda, cuda:1, mps; auto (accelerate spreads it over what the machine has, if one device does not
+        hold it); or a file of JSON with a device map. Code that comes with the model runs only with
+        `trust_remote_code`. Raises UsageError with one sentence where the model cannot be loaded, or is an adapter:
+        what an adapter is put upon is a path that it names itself.
         """
         from lifelong.models.loading import load
 
@@ -81,13 +84,15 @@ class Base:
         except Exception as error:  # a foreign folder makes transformers raise nearly anything
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UsageError(f"cannot load the model {model}: {ascii(reason)[1:-1][:300]}") from error
-        return cls(loaded, tokenizer, model)
+        base = cls(loaded, tokenizer, model)
+        base.placed = device
+        return base
 
     def beside(self, model: str) -> Base:
-        """Another model, loaded to the device, in the dtype and for the use of this one; raises as `load`."""
+        """Another model, loaded where, in the dtype in which, and for the use for which this one is; as `load`."""
         other = Base.load(
             model,
-            device=str(self.device),
+            device=self.placed or str(self.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
             trust_remote_code=self.runs_own_code,
         )
@@ -101,9 +106,21 @@ class Base:
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights lie."""
-        device: torch.device = self.model.device
-        return device
+        """Where the model takes its inputs and leaves its logits; of most models where all of it lies."""
+        return self.device_of("")
+
+    def device_of(self, path: str) -> torch.device:
+        """Where the module at a path computes; of a model that a device map spreads, not always `device`."""
+        return device_of(self.model, path)
+
+    def weight(self, path: str) -> Tensor:
+        """The weight of the module at a path, fetched where a device map keeps it elsewhere."""
+        return weight_of(self.model, f"{path}.weight")
+
+    @property
+    def devices(self) -> list[str]:
+        """Where its weights are kept: one device, or all those of a device map (`disk` is one)."""
+        return devices(self.model)
 
     @property
     def quantised(self) -> bool:
@@ -132,12 +149,13 @@ class Base:
     def measure_fingerprint(self) -> str:
         """Compute the fingerprint from the weights as they are now."""
         digest = hashlib.sha256(b"lifelong/base/v1\x00")
-        tensors = dict(self.model.named_parameters())
+        scales: dict[str, Tensor] = {}
         if self.quantised:  # a quantised weight means nothing without its scales, which are no parameters
-            tensors |= {name: value for name, value in self.model.state_dict().items() if isinstance(value, Tensor)}
-        for name, parameter in sorted(tensors.items()):
-            digest.update(f"{name}\x00{parameter.dtype}\x00{tuple(parameter.shape)}\x00".encode())
-            digest.update(parameter.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy())
+            scales = {name: value for name, value in self.model.state_dict().items() if isinstance(value, Tensor)}
+        for name in sorted({*weight_names(self.model), *scales}):
+            weight = scales[name] if name in scales else weight_of(self.model, name)  # one at a time: it may be on disk
+            digest.update(f"{name}\x00{weight.dtype}\x00{tuple(weight.shape)}\x00".encode())
+            digest.update(weight.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
         for token, index in sorted(self.tokenizer.get_vocab().items()):
             digest.update(f"{index}\x00{token}\x00".encode())
         return f"sha256:{digest.hexdigest()}"

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from editlog.errors import UsageError
+from lifelong.models.placement import AUTO, is_map, read_map
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-AUTO = "auto"
-"""The device that leaves the choice to `accelerate`: the one of the machine's that holds the model."""
 
 QUANTISED_BY = {"bitsandbytes": "bitsandbytes"}
 """Quantised weights that can be edited: the method by its name in config.json, and the library it needs."""
@@ -29,7 +27,10 @@ QUANTISED_BY = {"bitsandbytes": "bitsandbytes"}
 def load(
     path: str, *, device: str, dtype: str, trust_remote_code: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a decoder and its tokenizer onto a device; raises UsageError where it cannot be had, with the reason."""
+    """Load a decoder and its tokenizer onto a device, or as a device map says (see `Base.load`).
+
+    Raises UsageError where it cannot be had, with the reason.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -42,8 +43,10 @@ def load(
     quantised = check_config(config)
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     placed: dict[str, Any] = {}
-    if quantised or device == AUTO:
-        placed["device_map"] = AUTO if device == AUTO else {"": device}
+    if quantised or device == AUTO or is_map(device):
+        # Weights that a map puts on disk are read from the model's own files, but for those stored in another shape.
+        spill = tempfile.TemporaryDirectory(prefix="lifelong-offload-")
+        placed = {"device_map": _device_map(device), "offload_folder": spill.name}
     loaded, found = AutoModelForCausalLM.from_pretrained(
         path,
         dtype=getattr(torch, dtype),
@@ -54,25 +57,27 @@ def load(
     )
     if missing := sorted(found["missing_keys"]):  # transformers would make up random ones
         raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}")
-    check_placement(getattr(loaded, "hf_device_map", None) or {})
+    if placed:
+        loaded._lifelong_spill = spill  # lives as long as the model does
     return (loaded if placed else loaded.to(device)), tokenizer
 
 
-def check_placement(placed: Mapping[str, Any]) -> None:
-    """Raise UsageError unless accelerate put the whole model on one device (`placed`: module path to device)."""
-    devices = sorted({str(device) for device in placed.values()})
-    if {"disk", "meta"} & set(devices) or len(devices) > 1:
-        raise UsageError(
-            f"it does not fit on one device (accelerate would spread it over {', '.join(devices)}), and experts are"
-            " trained and served on one; use a larger device, dtype bfloat16, or a base quantised with bitsandbytes"
-        )
+def _device_map(device: str) -> str | dict[str, Any]:
+    if device == AUTO:
+        return AUTO
+    return read_map(device) if is_map(device) else {"": device}
 
 
 def check_device(device: str) -> None:
     """Raise UsageError where this machine or this torch has no such device."""
+    if is_map(device) or device == AUTO:
+        if importlib.util.find_spec("accelerate") is None:
+            raise UsageError(f"device {device} is placed by accelerate; install it with `pip install accelerate`")
+        places = set(read_map(device).values()) if is_map(device) else set()
+        for place in places - {"disk"}:
+            check_device(f"cuda:{place}" if isinstance(place, int) else place)
+        return
     kind, _, number = device.partition(":")
-    if kind == AUTO and importlib.util.find_spec("accelerate") is None:
-        raise UsageError("device auto places the model with accelerate; install it with `pip install accelerate`")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             "there is no CUDA device here, or this torch is a build without CUDA; use device cpu, or install torch"

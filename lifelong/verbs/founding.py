@@ -15,6 +15,7 @@ from lifelong.config import Config, Dtype, read_recipe
 from lifelong.files import write_atomically
 from lifelong.layout import Layout, resolve_home
 from lifelong.models.base import EMBEDDED, Base
+from lifelong.models.placement import is_map
 from lifelong.snapshots.publishing import catch_up
 from lifelong.verbs.probing import Choice, Trial
 from lifelong.verbs.probing import preset as place_of
@@ -23,6 +24,9 @@ from lifelong.workspace import Workspace, default_actor
 
 PROBED_EDITORS = ("lora",)
 """Editors whose place is the user's to choose; the others' recipes say it themselves."""
+
+SPREADABLE_EDITORS = ("lora",)
+"""Editors whose experts are trained beside their sites, wherever those compute; the others' stay on one device."""
 
 
 def init(
@@ -57,7 +61,7 @@ def init(
         model=model,
         recipe=recipe,
         corpus=str(corpus.absolute()) if corpus else None,
-        device=device,
+        device=str(Path(device).absolute()) if is_map(device) else device,
         dtype=dtype,
         trust_remote_code=trust_remote_code,
     )
@@ -93,6 +97,12 @@ def _suited(
     """The configuration for this base, and what was chosen for it."""
     base.use_chat(base.has_chat_template if chat is None else chat)
     recipe = read_recipe(config.recipe, layout)
+    computing = set(base.devices) - {"cpu", "disk"}  # from there accelerate fetches weights to where they are used
+    if len(computing) > 1 and recipe.editor not in SPREADABLE_EDITORS:
+        raise UsageError(
+            f"the base is spread over {', '.join(sorted(computing))}, and the editor {recipe.editor} works on one; use"
+            " the recipe default, one device, or a device map of one GPU with cpu or disk beside it"
+        )
     choice: Choice | None = None
     if preset is not None:
         choice = place_of(base, preset)

@@ -27,12 +27,6 @@ def test_accelerate_places_the_model_where_it_fits(tiny_model: Path, base: Base)
     assert placed.generate(["The capital of"], max_new_tokens=4) == base.generate(["The capital of"], max_new_tokens=4)
 
 
-@pytest.mark.parametrize("placed", [{"a": 0, "b": 1}, {"a": "cpu", "b": "disk"}])
-def test_a_model_too_big_for_one_device_is_refused(placed: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="does not fit on one device"):
-        loading.check_placement(placed)
-
-
 def test_accelerate_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install accelerate"):

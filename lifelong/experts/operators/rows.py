@@ -25,6 +25,13 @@ class RowSlots:
     weights: Tensor
     columns: Tensor | None = None
 
+    def to(self, device: torch.device) -> RowSlots:
+        """The same on a device."""
+        if self.rows.device == device:
+            return self
+        columns = None if self.columns is None else self.columns.to(device)
+        return RowSlots(self.rows.to(device), self.slots.to(device), self.weights.to(device), columns)
+
     def expanded(self, times: int) -> RowSlots:
         """The same routing where every row stands `times` times in a row (beams, returned sequences)."""
         if times == 1:
