@@ -35,7 +35,7 @@ class Settings:
     feed_forward: int = 768
     positions: int = 512
     # training
-    steps: int = 5_000
+    steps: int = 5_500
     warmup_steps: int = 60
     decay_steps: int = 1_500
     # Muon's rate for the matrices inside the layers, AdamW's for the rest.
@@ -57,7 +57,7 @@ class Settings:
     longest_context: int = 28
     question_form_share: float = 0.10
     chat_share: float = 0.12
-    irrelevant_note_share: float = 0.15
+    irrelevant_note_share: float = 0.05
     # The first so many facts alone until this step, then all; memorising starts earlier so.
     warm_facts: int = 3_000
     warm_steps: int = 160

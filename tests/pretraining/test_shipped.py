@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pretraining.settings import NAME, REPOSITORY, shipped_folder
+from pretraining.tokenizer import chat_prompt
 
 BASE = shipped_folder()
 LARGEST = 20 * 1000 * 1000
@@ -38,6 +39,7 @@ def test_the_folder_is_complete_and_small() -> None:
     names = {path.name for path in BASE.iterdir()}
     assert names == {
         "README.md",
+        "chat_template.jinja",
         "config.json",
         "generation_config.json",
         "lifelong.json",
@@ -62,6 +64,13 @@ def test_it_is_the_only_tokenizer_of_the_repository() -> None:
     if listed.returncode:
         pytest.skip("not a git checkout")
     assert set(listed.stdout.split()) <= {str((BASE / "tokenizer.json").relative_to(REPOSITORY))}
+
+
+def test_the_chat_template_renders_what_was_trained(tokenizer) -> None:
+    asked = [{"role": "system", "content": "Note: Ada plays the harp."}, {"role": "user", "content": "What does Ada play?"}]
+    rendered = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert rendered == chat_prompt(asked[1]["content"], asked[0]["content"])
+    assert len(tokenizer("<|system|><|user|><|assistant|>")["input_ids"]) == 3
 
 
 def test_plain_transformers_loads_float32_with_tied_embeddings(model) -> None:
