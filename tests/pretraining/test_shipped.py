@@ -67,7 +67,10 @@ def test_it_is_the_only_tokenizer_of_the_repository() -> None:
 
 
 def test_the_chat_template_renders_what_was_trained(tokenizer) -> None:
-    asked = [{"role": "system", "content": "Note: Ada plays the harp."}, {"role": "user", "content": "What does Ada play?"}]
+    asked = [
+        {"role": "system", "content": "Note: Ada plays the harp."},
+        {"role": "user", "content": "What does Ada play?"},
+    ]
     rendered = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     assert rendered == chat_prompt(asked[1]["content"], asked[0]["content"])
     assert len(tokenizer("<|system|><|user|><|assistant|>")["input_ids"]) == 3
