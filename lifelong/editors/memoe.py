@@ -13,25 +13,22 @@ Wang and Li, 2024, "MEMoE: Enhancing Model Editing with Mixture of Experts Adapt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Outcome, Wave, as_groups
+from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Wave
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.mixture import AnchoredTokens, Mixture, even
-from lifelong.editors.parallel import Chunk, chunks_of
+from lifelong.editors.pool import descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
 from lifelong.editors.reading import one_site
 from lifelong.editors.routers import GateRouter, Router, Scene
-from lifelong.editors.shifting import Changed, measured
+from lifelong.editors.shifting import Changed
 from lifelong.editors.state import State
-from lifelong.editors.views import wave_rows
 from lifelong.experts.bank import MISS, Route
-from lifelong.experts.expert import Expert
-from lifelong.experts.kinds import LowRank
 from lifelong.experts.operators.rows import TokenGate
 from lifelong.models.base import Base
 from lifelong.models.sites import Site
@@ -69,18 +66,14 @@ class MemoeEditor(Editor):
         dials: MemoeDials = self.dials
         site = one_site(base, dials.layer, "mlp.down")
         facts = sorted({*(state.facts if state else ()), *(lesson.digest for lesson in wave.lessons)})
-        mixture = self._mixture(base, site, min(dials.experts, len(facts)), seed, state)
+        mixture = self._mixture(base, site, seed, state)
         loss, right, taken = self._train(base, site, mixture, wave.lessons, steps or dials.steps)
         if advance:
             advance(len(wave.lessons))
-        experts = self._experts(base, site, mixture, facts)
-        carrier = {fact: expert.hash for expert in experts for fact in expert.facts}
-        outcomes = {
-            lesson.digest: Outcome(carrier[lesson.digest], float(loss[i]), taken, bool(right[i]))
-            for i, lesson in enumerate(wave.lessons)
-        }
+        experts = pooled_experts(base, self.recipe, {site.path: (mixture.a, mixture.b)}, facts)
         kept = State(mixture.state_dict(), tuple(facts), {"experts": [expert.hash for expert in experts]})
-        return Edit(tuple(experts), outcomes, _standing(state), kept)
+        outcomes = pooled_outcomes(experts, wave.lessons, loss, right, taken)
+        return Edit(tuple(experts), outcomes, standing(state), kept)
 
     def forget(self, base: Base, gone: frozenset[str], state: State | None) -> Edit:
         """Always refuses: see the module's first words."""
@@ -97,49 +90,36 @@ class MemoeEditor(Editor):
         """What each token adds to the anchor's word, and the `top` experts."""
         if scene.state is None:
             return None
-        slots = torch.tensor([scene.bank.slot_of[one] for one in _standing(scene.state)])
+        slots = torch.tensor([scene.bank.slot_of[one] for one in standing(scene.state)])
         return AnchoredTokens(slots, scene.state.tensors["by_token"].float(), self.dials.top)
 
-    def _mixture(self, base: Base, site: Site, experts: int, seed: int, state: State | None) -> Mixture:
-        """The pool as the state has it; places that it does not have yet are as at first."""
+    def _mixture(self, base: Base, site: Site, seed: int, state: State | None) -> Mixture:
+        """The pool as the state has it."""
         width = base.model.get_input_embeddings().weight.shape[1]
-        rank = self.recipe.experts.rank
-        mixture = Mixture(site, experts, rank, anchor=width, top=self.dials.top, seed=seed)
-        with torch.no_grad():
-            for name, part in mixture.named_parameters():
-                if state is not None:
-                    part[: len(state.tensors[name])] = state.tensors[name]
+        dials, rank = self.dials, self.recipe.experts.rank
+        mixture = Mixture(site, dials.experts, rank, anchor=width, top=dials.top, seed=seed)
+        if state is not None:
+            mixture.load_state_dict({name: state.tensors[name] for name in mixture.state_dict()})
         return mixture.to(base.device)
 
     def _train(
         self, base: Base, site: Site, mixture: Mixture, lessons: Sequence[Lesson], steps: int
     ) -> tuple[Tensor, Tensor, int]:
-        """Full-batch Adam; each lesson's worst loss, whether all its wordings were right, and the steps taken."""
-        dials, training = self.dials, self.recipe.training
+        """See `descend`."""
         anchors = torch.stack([anchor(base, lesson.subject, lesson.prompt) for lesson in lessons])
-        rows = wave_rows(base, Wave(as_groups(lessons)), contexts=training.contexts, near_misses=training.near_misses)
         upper = UpperLayers(base, [site])
-        chunks: list[Chunk] = list(chunks_of(base, upper, rows))
         changed: Changed = lambda chunk: mixture.adding(base, site, anchors[chunk.expert])  # noqa: E731
-        optimiser = torch.optim.Adam(mixture.parameters(), lr=dials.rate)
-        for step in range(steps + 1):
-            optimiser.zero_grad()
-            loss, right = measured(upper, chunks, changed, len(lessons), training.near_miss_weight)
-            if step == steps or (bool(right.all()) and float(loss.max()) < dials.stop_loss):
-                break
-            optimiser.step()
-        return loss, right, step
-
-    def _experts(self, base: Base, site: Site, mixture: Mixture, facts: Sequence[str]) -> list[Expert]:
-        """The pool. It holds its facts together; each place is said to carry a share of them, so that all are kept."""
-        dtype = torch.float16 if self.recipe.experts.dtype == "float16" else torch.float32
-        factors = zip(mixture.a.detach().cpu().to(dtype), mixture.b.detach().cpu().to(dtype), strict=True)
-        return [
-            Expert(
-                tuple(facts[place :: len(mixture.a)]), {site.path: LowRank(a, b)}, self.recipe.digest, base.fingerprint
-            )
-            for place, (a, b) in enumerate(factors)
-        ]
+        return descend(
+            upper,
+            lesson_chunks(base, upper, lessons, self.recipe),
+            changed,
+            mixture.parameters(),
+            facts=len(lessons),
+            near_miss_weight=self.recipe.training.near_miss_weight,
+            rate=self.dials.rate,
+            steps=steps,
+            stop_loss=self.dials.stop_loss,
+        )
 
 
 class _AnchorRouter(GateRouter):
@@ -147,7 +127,7 @@ class _AnchorRouter(GateRouter):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self._slots = tuple(scene.bank.slot_of[one] for one in _standing(scene.state))
+        self._slots = tuple(scene.bank.slot_of[one] for one in standing(scene.state))
 
     def route_to(self, seq: int) -> Route:
         """The route of a fact: exp(W_a a) of each expert, the largest being one."""
@@ -166,11 +146,6 @@ def anchor(base: Base, subject: str | None, prompt: str) -> Tensor:
     with torch.no_grad():
         found: Tensor = base.model.get_input_embeddings()(ids).float().mean(0)
     return found
-
-
-def _standing(state: State | None) -> tuple[str, ...]:
-    held: Mapping[str, Any] = (state.meta or {}) if state else {}
-    return tuple(map(str, held.get("experts", ())))
 
 
 EDITOR = MemoeEditor

@@ -14,30 +14,23 @@ Gou et al., 2023, "Mixture of Cluster-conditional LoRA Experts" (arXiv 2312.1237
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
-from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Outcome, Wave, as_groups
+from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Wave
 from lifelong.editors.activations import UpperLayers
-from lifelong.editors.parallel import chunks_of
+from lifelong.editors.pool import Pool, descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import GateRouter, Router, Scene
-from lifelong.editors.shifting import Changed, measured
+from lifelong.editors.shifting import Changed
 from lifelong.editors.state import State
-from lifelong.editors.views import wave_rows
 from lifelong.experts.bank import MISS, Route
-from lifelong.experts.expert import Expert
-from lifelong.experts.kinds import LowRank
-from lifelong.experts.operators.rows import by_row
 from lifelong.models.base import Base
-from lifelong.models.sites import Site
 
 _ROUNDS = 20
 
@@ -103,9 +96,9 @@ class MocleEditor(Editor):
         dials: MocleDials = self.dials
         site = one_site(base, dials.layer, "mlp.down")
         keys = normalize(read_ends(base, site.path, [lesson.prompt for lesson in wave.lessons])[0], dim=1)
-        centres = state.tensors["centres"] if state else centres_of(keys, max(1, min(dials.clusters, len(keys) - 1)))
+        centres = state.tensors["centres"] if state else centres_of(keys, min(dials.clusters, len(keys)))
         shares = shares_of(keys, centres, dials.temperature)
-        pool = _Pool(site, shares.shape[1], self.recipe.experts.rank, seed)
+        pool = Pool(site, shares.shape[1], self.recipe.experts.rank, seed)
         if state:
             pool.load_state_dict({name: state.tensors[name] for name in ("a", "b")})
         loss, right, taken = self._train(base, pool.to(base.device), wave.lessons, shares, steps or dials.steps)
@@ -114,15 +107,11 @@ class MocleEditor(Editor):
         held = dict(zip(state.facts, state.tensors["shares"], strict=True)) if state else {}
         held |= {lesson.digest: share for lesson, share in zip(wave.lessons, shares, strict=True)}
         facts = sorted(held)
-        experts = self._experts(base, pool, facts)
-        carrier = {fact: expert.hash for expert in experts for fact in expert.facts}
-        outcomes = {
-            lesson.digest: Outcome(carrier[lesson.digest], float(loss[i]), taken, bool(right[i]))
-            for i, lesson in enumerate(wave.lessons)
-        }
+        experts = pooled_experts(base, self.recipe, {site.path: (pool.a, pool.b)}, facts)
         tensors = {**pool.state_dict(), "centres": centres, "shares": torch.stack([held[fact] for fact in facts])}
         kept = State(tensors, tuple(facts), {"experts": [expert.hash for expert in experts]})
-        return Edit(tuple(experts), outcomes, _standing(state), kept)
+        outcomes = pooled_outcomes(experts, wave.lessons, loss, right, taken)
+        return Edit(tuple(experts), outcomes, standing(state), kept)
 
     def forget(self, base: Base, gone: frozenset[str], state: State | None) -> Edit:
         """Always refuses: see the module's first words."""
@@ -137,63 +126,22 @@ class MocleEditor(Editor):
         return _ClusterGate(scene)
 
     def _train(
-        self, base: Base, pool: _Pool, lessons: Sequence[Lesson], shares: Tensor, steps: int
+        self, base: Base, pool: Pool, lessons: Sequence[Lesson], shares: Tensor, steps: int
     ) -> tuple[Tensor, Tensor, int]:
-        """Full-batch Adam; each lesson's worst loss, whether all its wordings were right, and the steps taken."""
-        dials, training = self.dials, self.recipe.training
-        rows = wave_rows(base, Wave(as_groups(lessons)), contexts=training.contexts, near_misses=training.near_misses)
-        upper = UpperLayers(base, [pool.site])
-        chunks, shares = list(chunks_of(base, upper, rows)), shares.to(base.device)
+        """See `descend`; shares [lessons, experts]."""
+        upper, shares = UpperLayers(base, [pool.site]), shares.to(base.device)
         changed: Changed = lambda chunk: pool.adding(base, shares[chunk.expert])  # noqa: E731
-        optimiser = torch.optim.Adam(pool.parameters(), lr=dials.rate)
-        for step in range(steps + 1):
-            optimiser.zero_grad()
-            loss, right = measured(upper, chunks, changed, len(lessons), training.near_miss_weight)
-            if step == steps or (bool(right.all()) and float(loss.max()) < dials.stop_loss):
-                break
-            optimiser.step()
-        return loss, right, step
-
-    def _experts(self, base: Base, pool: _Pool, facts: Sequence[str]) -> list[Expert]:
-        """The pool. It holds its facts together; each place is said to carry a share of them, so that all are kept."""
-        dtype = torch.float16 if self.recipe.experts.dtype == "float16" else torch.float32
-        factors = zip(pool.a.detach().cpu().to(dtype), pool.b.detach().cpu().to(dtype), strict=True)
-        return [
-            Expert(
-                tuple(facts[place :: len(pool.a)]),
-                {pool.site.path: LowRank(a, b)},
-                self.recipe.digest,
-                base.fingerprint,
-            )
-            for place, (a, b) in enumerate(factors)
-        ]
-
-
-class _Pool(nn.Module):
-    """A [experts, rank, in], random by `seed`, and B [experts, out, rank], zero at first: no edit yet."""
-
-    def __init__(self, site: Site, experts: int, rank: int, seed: int) -> None:
-        super().__init__()
-        self.site = site
-        drawn = torch.randn(experts, rank, site.in_features, generator=torch.Generator().manual_seed(seed))
-        self.a = nn.Parameter(drawn / math.sqrt(site.in_features))
-        self.b = nn.Parameter(torch.zeros(experts, site.out_features, rank))
-
-    @contextlib.contextmanager
-    def adding(self, base: Base, shares: Tensor) -> Iterator[None]:
-        """Within this block the site adds the experts by each row's shares [rows, experts], and they alone learn."""
-
-        def add(_: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
-            x = by_row(inputs[0], len(shares)).float()
-            inner = torch.einsum("blk,nrk->blnr", x, self.a) * shares[:, None, :, None]
-            return y + torch.einsum("blnr,nor->blo", inner, self.b).to(y.dtype).view(y.shape)
-
-        with base.frozen():
-            hook = base.model.get_submodule(self.site.path).register_forward_hook(add)
-            try:
-                yield
-            finally:
-                hook.remove()
+        return descend(
+            upper,
+            lesson_chunks(base, upper, lessons, self.recipe),
+            changed,
+            pool.parameters(),
+            facts=len(lessons),
+            near_miss_weight=self.recipe.training.near_miss_weight,
+            rate=self.dials.rate,
+            steps=steps,
+            stop_loss=self.dials.stop_loss,
+        )
 
 
 class _ClusterGate(GateRouter):
@@ -201,7 +149,7 @@ class _ClusterGate(GateRouter):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        slots = [scene.bank.slot_of[one] for one in _standing(scene.state)]
+        slots = [scene.bank.slot_of[one] for one in standing(scene.state)]
         self._routes: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {}
         if scene.state is not None:
             for fact, shares in zip(scene.state.facts, scene.state.tensors["shares"].tolist(), strict=True):
@@ -212,10 +160,6 @@ class _ClusterGate(GateRouter):
         """The route of a fact, a miss where the pool does not hold it."""
         found = self._routes.get(self._scene.facts[seq].fact.digest)
         return MISS if found is None or self._scene.slot(seq) is None else Route(seq, *found)
-
-
-def _standing(state: State | None) -> tuple[str, ...]:
-    return tuple(str(one) for one in (state.meta or {}).get("experts", ())) if state else ()
 
 
 EDITOR = MocleEditor

@@ -29,13 +29,19 @@ class Route(NamedTuple):
     """Where one row goes, decided once on its prompt and kept for the whole decode.
 
     `fact` is the fact's number in the log (None: a miss, or experts that act on every prompt), `slots` and `weights`
-    the experts that act, `note` what is read before the prompt.
+    the experts that act, `note` what is read before the prompt; `by_site` are the weights at sites, by path, where they
+    are others.
     """
 
     fact: int | None
     slots: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
     note: str = ""
+    by_site: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+    def weights_at(self, site: str) -> tuple[float, ...]:
+        """The weight of each slot at a site."""
+        return dict(self.by_site).get(site, self.weights)
 
 
 MISS = Route(None)
@@ -172,7 +178,7 @@ class Bank:
             x, y = (by_row(tensor.to(output.device), current.rows) for tensor in (inputs[0], output))
             for kind, stack in self._stacks[site].items():
                 if kind in current.routed:
-                    routed, gate = current.routed[kind].to(output.device), self._serving.gate
+                    routed, gate = current.routed[kind].at(site).to(output.device), self._serving.gate
                     y = OPERATORS[kind].apply(x, y, stack=stack, routed=routed, site=site, gate=gate)
             return y.view_as(output)
 
@@ -181,17 +187,22 @@ class Bank:
 
     def _row_slots(self, routes: Sequence[Route]) -> dict[str, RowSlots]:
         """The routed rows of each kind that acts in the model, by slots of that kind's stack."""
-        by_kind: dict[str, list[tuple[int, int, float]]] = {}
+        sites = sorted({site for route in routes for site, _ in route.by_site})
+        by_kind: dict[str, list[tuple[int | float, ...]]] = {}
         for row, route in enumerate(routes):
-            for slot, weight in zip(route.slots, route.weights, strict=True):
+            weights = [route.weights, *map(route.weights_at, sites)]
+            for slot, *own_weights in zip(route.slots, *weights, strict=True):
                 kind, own = self._places[slot]
-                by_kind.setdefault(kind, []).append((row, own, weight))
+                by_kind.setdefault(kind, []).append((row, own, *own_weights))
         device, dtype = self._base.device, self._base.model.dtype
         found = {}
         for kind, entries in by_kind.items():
-            rows, slots, weights = (torch.tensor(column, device=device) for column in zip(*entries, strict=True))
             if kind in OPERATORS:
-                found[kind] = RowSlots(rows, slots, weights.to(dtype))
+                rows, slots, *found_weights = (
+                    torch.tensor(column, device=device) for column in zip(*entries, strict=True)
+                )
+                everywhere, *at_sites = (one.to(dtype) for one in found_weights)
+                found[kind] = RowSlots(rows, slots, everywhere, by_site=dict(zip(sites, at_sites, strict=True)))
         return found
 
 

@@ -73,6 +73,14 @@ RECIPES = {
     ),
     "mocle": Promise({**SMALL, "method": {"layer": -1, "clusters": 2, "rate": 0.02}}, learns=2, forgets=False),
     "memoe": Promise({**SMALL, "method": {"layer": -1, "experts": 2, "rate": 0.02}}, learns=2, forgets=False),
+    "elder": Promise(
+        {
+            "experts": {"rank": 4, "layers": [-1]},
+            "method": {"experts": 16, "top": 4, "rate": 0.02, "guide": 1.0, "within": 1},
+        },
+        learns=2,
+        forgets=False,
+    ),
     "lemoe": Promise({**SMALL, "growth": {"facts_per_expert": 1}}),
     "scen": Promise({**SMALL, "method": {"layer": 0}}, exact=True),
     "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, forgets=True),

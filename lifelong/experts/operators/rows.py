@@ -5,7 +5,8 @@ A miss selects the untouched tensor; it never adds zero (zero times infinity, or
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -17,13 +18,24 @@ class RowSlots:
     """Routed rows: equally long vectors, one entry a (row, slot) pair.
 
     `rows` int64 row indices, `slots` int64 indices into the stack, `weights` float. `columns`, int64, is where each
-    row's prompt ends in this pass; None in a pass that only continues prompts read before.
+    row's prompt ends in this pass; None in a pass that only continues prompts read before. `by_site` are the weights
+    at the sites where they are others.
     """
 
     rows: Tensor
     slots: Tensor
     weights: Tensor
     columns: Tensor | None = None
+    by_site: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def at(self, site: str) -> RowSlots:
+        """The same at one site, without the slots that have no weight there."""
+        if site not in self.by_site:
+            return self
+        weights = self.by_site[site]
+        acting = weights != 0
+        columns = None if self.columns is None else self.columns[acting]
+        return RowSlots(self.rows[acting], self.slots[acting], weights[acting], columns)
 
     def to(self, device: torch.device) -> RowSlots:
         """The same on a device."""
@@ -42,6 +54,7 @@ class RowSlots:
             self.slots.repeat_interleave(times),
             self.weights.repeat_interleave(times),
             None if self.columns is None else self.columns.repeat_interleave(times),
+            {site: weights.repeat_interleave(times) for site, weights in self.by_site.items()},
         )
 
     def before(self, length: int | None, after: Tensor) -> RowSlots:
