@@ -7,7 +7,8 @@ from there by the differences, and from there in the network, slice by slice. So
 
 Other than the published code, every fact is measured on the base alone, and each wave solves one system for all facts
 so far. Consecutive waves then come to what one batch of all would, and forgetting is exact: the pairs that go are left
-out and the rest is solved again. Of facts with the same prompt the latest alone stands in the system.
+out and the rest is solved again. Of facts with the same prompt the latest alone stands in the system. To see what that
+gains, `batch_size` solves for so many facts at once, one batch after another, each for what earlier ones leave missing.
 
 Tan et al., 2023, "Massive Editing for Large Language Models via Meta Learning" (arXiv 2311.04661).
 """
@@ -41,9 +42,10 @@ from lifelong.models.sites import Site, find_sites
 
 class MalmenDials(MetaDials):
     """`layers` are shifted. The network of each has `blocks` of `rank`; a fact is measured behind `contexts` lead-ins,
-    too. How the networks are trained: `MetaDials`."""
+    too; `batch_size` facts are solved for at once (0: all). How the networks are trained: `MetaDials`."""
 
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = (-2, -1)
+    batch_size: Annotated[int, Field(ge=0, le=16384)] = 0
     rank: Annotated[int, Field(ge=1, le=4096)] = 128
     blocks: Annotated[int, Field(ge=1, le=8)] = 2
     contexts: Annotated[int, Field(ge=0, le=16)] = 1
@@ -116,7 +118,7 @@ class MalmenEditor(Editor):
     def _networks(self, base: Base, sites: Sequence[Site]) -> dict[str, Hypernetwork]:
         """The trained network of each site, from the cache where it is there."""
         dials: MalmenDials = self.dials
-        shape = dials.model_dump(mode="json", exclude={"contexts"})
+        shape = dials.model_dump(mode="json", exclude={"contexts", "batch_size"})
         made = {
             site.path: Hypernetwork(site.in_features, site.out_features, rank=dials.rank, blocks=dials.blocks)
             for site in sites
@@ -143,13 +145,24 @@ class MalmenEditor(Editor):
         """The expert and the state of all pairs."""
         latest = {prompt: place for place, prompt in enumerate(prompts)}
         governs = torch.tensor([latest[prompt] == place for place, prompt in enumerate(prompts)])[tensors["fact"]]
+        batch = tensors["fact"][governs] // (self.dials.batch_size or len(prompts))
         dtype = torch.float16 if self.recipe.experts.dtype == "float16" else torch.float32
         deltas = {}
         for path, network in networks.items():
             keys, wanted = (tensors[f"{path}/{part}"][governs].double() for part in ("keys", "differences"))
-            deltas[path] = Dense(normal_equation(keys, wanted, network.ridge.detach().double().exp()).to(dtype))
+            deltas[path] = Dense(batch_by_batch(keys, wanted, batch, network.ridge.detach().double().exp()).to(dtype))
         expert = Expert(tuple(sorted(set(facts))), deltas, self.recipe.digest, base.fingerprint, "dense", ALWAYS)
         return expert, State(tensors, facts, {"expert": expert.hash, "prompts": list(prompts)})
+
+
+def batch_by_batch(keys: Tensor, wanted: Tensor, batch: Tensor, ridge: Tensor) -> Tensor:
+    """The shift [out, in] of all batches: keys [tokens, in], what is wanted at them [tokens, out], float64, and the
+    number of each token's batch, int64 [tokens]."""
+    shift = torch.zeros(wanted.shape[1], keys.shape[1], dtype=keys.dtype)
+    for number in batch.unique().tolist():
+        rows = batch == number
+        shift = shift + normal_equation(keys[rows], wanted[rows] - keys[rows] @ shift.T, ridge)
+    return shift
 
 
 def _meta(state: State | None) -> Mapping[str, Any]:

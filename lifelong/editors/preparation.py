@@ -47,7 +47,7 @@ class Corpus:
     def texts(self, base: Base) -> list[str]:
         """The texts, none empty; the same every time."""
         if self.path is None:
-            return generated(base)
+            return _remembered(base)
         lines = self._read().decode("utf-8", "replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
 
@@ -64,6 +64,13 @@ class Corpus:
         if not content.strip():
             raise UsageError(f"the corpus {self.path} is empty; it needs a text on each line")
         return content
+
+
+def _remembered(base: Base) -> list[str]:
+    """What the base generates, sampled once and kept: it is what takes longest, and most recipes ask for it."""
+    shape = {"base": base.fingerprint, "corpus": Corpus().digest(), "what": "texts", "dials": {}}
+    texts: list[str] = (_kept(shape, lambda: State({}, meta={"texts": generated(base)})).meta or {})["texts"]
+    return texts
 
 
 @torch.no_grad()
@@ -95,12 +102,17 @@ def prepared(
 ) -> State:
     """What `learn` makes of the corpus, or made of it before: kept by base, corpus, `what` it is, and its dials."""
     shape = {"base": base.fingerprint, "corpus": corpus.digest(), "what": what, "dials": dict(dials)}
+    return _kept(shape, lambda: learn(corpus.texts(base)))
+
+
+def _kept(shape: Mapping[str, Any], learn: Callable[[], State]) -> State:
+    """What `learn` gives, or gave before for the same shape."""
     directory = cache_directory()
     pointer = directory / f"{sha256(b'lifelong/preparation/v1' + bytes(1), canonical_json(shape)).hex()}.name"
     try:
         return read_state(directory, pointer.read_text(encoding="ascii").strip())
     except (FileNotFoundError, IntegrityError, UnicodeDecodeError):
-        learned = learn(corpus.texts(base))
+        learned = learn()
         write_atomically(pointer, write_state(directory, learned).encode(), point="preparation")
         return learned
 

@@ -9,6 +9,7 @@ import torch
 from editlog.errors import UsageError
 from lifelong.editors import hypernetwork
 from lifelong.editors.hypernetwork import Hypernetwork, normal_equation
+from lifelong.editors.malmen import batch_by_batch
 from lifelong.editors.metatraining import made_edits
 
 WIDTH_IN, WIDTH_OUT = 6, 4
@@ -26,6 +27,22 @@ def test_the_shift_is_the_normal_equation_of_the_paper(tokens: int) -> None:
     expected = d @ k.T @ np.linalg.inv(k @ k.T + 0.3 * np.eye(WIDTH_IN))
     found = normal_equation(torch.from_numpy(k.T), torch.from_numpy(d.T), torch.tensor(0.3, dtype=torch.float64))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+def test_batch_after_batch_solves_for_what_is_still_missing_and_one_batch_for_all_at_once() -> None:
+    k, d = drawn(9)
+    ridge = torch.tensor(0.3, dtype=torch.float64)
+    pairs = torch.from_numpy(k.T), torch.from_numpy(d.T)
+
+    def solved(k: np.ndarray, d: np.ndarray) -> np.ndarray:
+        return d @ k.T @ np.linalg.inv(k @ k.T + 0.3 * np.eye(WIDTH_IN))
+
+    first = solved(k[:, :4], d[:, :4])
+    expected = first + solved(k[:, 4:], d[:, 4:] - first @ k[:, 4:])
+    found = batch_by_batch(*pairs, torch.tensor([0] * 4 + [1] * 5), ridge)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+    whole = batch_by_batch(*pairs, torch.zeros(9, dtype=torch.long), ridge)
+    torch.testing.assert_close(whole, normal_equation(*pairs, ridge))
 
 
 def test_gradients_go_through_the_equation_as_the_paper_derives_them() -> None:
