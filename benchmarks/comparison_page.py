@@ -1,0 +1,178 @@
+"""The measured parts of docs/COMPARISON.md, and its plots as SVG files beside it in docs/comparison/.
+
+What people wrote on the page stays: each measured part stands between `<!-- NAME -->` and `<!-- end of NAME -->`, and
+is put there anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifelong.reports.plots import Series, line_plot
+
+Figures = Mapping[str, Any]
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "reliability": ("reliability", "exact"),
+    "generality": ("generality", "exact"),
+    "generality, oracle": ("oracle", "generality", "exact"),
+    "unrelated": ("locality", "unrelated", "agreement"),
+    "same relation": ("locality", "same_relation", "agreement"),
+    "same subject": ("locality", "same_subject", "agreement"),
+    "retention": ("retention", "exact"),
+    "right fact": ("router", "right_fact"),
+}
+COSTS: Mapping[str, tuple[str, ...]] = {
+    "s an edit": ("seconds_per_edit",),
+    "bytes an edit": ("bytes_per_edit",),
+    "peak MB": ("peak_mb",),
+}
+STUDIED = {"reliability": "reliability", "generality": "generality", "locality": "same relation"}
+AS_PUBLISHED = ("grace", "melo", "scen")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is finished: `steps` by recipe, `streams` by stream and recipe, `study` by recipe and batch size."""
+
+    base: str
+    seed: int
+    steps: Mapping[str, Figures]
+    streams: Mapping[str, Mapping[str, Figures]]
+    study: Mapping[str, Mapping[int, Figures]]
+
+    @classmethod
+    def of(cls, base: str, seed: int, finished: Mapping[tuple[str, ...], Path]) -> Results:
+        """Read the results, each at its place: ("steps", recipe), (stream, recipe) or ("study", recipe, size)."""
+        steps: dict[str, Figures] = {}
+        streams: dict[str, dict[str, Figures]] = {}
+        study: dict[str, dict[int, Figures]] = {}
+        for (part, recipe, *size), path in finished.items():
+            figures = json.loads(path.read_text(encoding="utf-8"))
+            if part == "steps":
+                steps[recipe] = figures
+            elif size:
+                study.setdefault(recipe, {})[int(size[0])] = figures
+            else:
+                streams.setdefault(part, {})[recipe] = figures
+        return cls(base, seed, steps, streams, study)
+
+
+def write_page(results: Results, docs: Path) -> None:
+    """Put every measured part of `results` into COMPARISON.md in `docs`, and write its plots."""
+    path = docs / "COMPARISON.md"
+    text = path.read_text(encoding="utf-8")
+    plots = docs / "comparison"
+    plots.mkdir(exist_ok=True)
+    for name, figures in results.streams.items():
+        text = put(text, name, stream_table(name, figures, results))
+    if results.steps:
+        text = put(text, "editing step", step_table(results))
+    if results.study:
+        text = put(text, "batch sizes", study_part(results, plots))
+    path.write_text(text, encoding="utf-8")
+
+
+def put(text: str, name: str, block: str) -> str:
+    """The page with a block between the marks of its name; raises ValueError where it has none."""
+    marks = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end of {re.escape(name)} -->)", re.DOTALL)
+    if not marks.search(text):
+        raise ValueError(f"the page has no place for {name!r}")
+    return marks.sub(lambda found: f"{found[1]}\n{block}\n\n{found[2]}", text)
+
+
+def stream_table(name: str, by_recipe: Mapping[str, Figures], results: Results) -> str:
+    """One row a recipe, the best of each column in bold; columns that the stream has no probes for are left out."""
+    found = {title: [_at(figures, path) for figures in by_recipe.values()] for title, path in COLUMNS.items()}
+    best = {title: max(known) for title, values in found.items() if (known := [v for v in values if v is not None])}
+    columns = {title: COLUMNS[title] for title in best}
+    rows = []
+    for recipe, figures in sorted(by_recipe.items(), key=_default_first):
+        shares = [_share(_at(figures, path), best[title]) for title, path in columns.items()]
+        rows.append([recipe, *shares, *(_number(_at(figures, path)) for path in COSTS.values())])
+    first = next(iter(by_recipe.values()))
+    told = (
+        f"{first['edits']} edits of {name} in {len(first['bench']['curve'])} jobs, {first['counts']['facts']} of them"
+        f" scored; seed {results.seed}, base `{results.base}`."
+    )
+    return f"{told}\n\n{_table(['recipe', *columns, *COSTS], rows)}"
+
+
+def step_table(results: Results) -> str:
+    """CPU time of the editor alone, and the default's beside it."""
+    default = results.steps.get("default", {}).get("batched")
+    rows = []
+    for recipe, figures in sorted(results.steps.items(), key=_default_first):
+        shown = [_number(figures[key]) for key in ("preparation", "batched", "alone")]
+        ratios = [_ratio(figures[key], default) for key in ("batched", "alone")]
+        published = "alone" if recipe in AS_PUBLISHED else ""
+        rows.append([recipe, *shown, *ratios, _number(figures["bytes"]), _number(figures["peak_mb"]), published])
+    header = [
+        "recipe",
+        "preparation, s",
+        "batched, ms",
+        "alone, ms",
+        "batched / default",
+        "alone / default",
+        "bytes",
+        "peak MB",
+        "as published",
+    ]
+    edits = next(iter(results.steps.values()))["edits"]
+    return f"{edits} edits of CounterFact, base `{results.base}`.\n\n{_table(header, rows)}"
+
+
+def study_part(results: Results, plots: Path) -> str:
+    """The plot of each figure over the batch size, and the table behind them."""
+    parts, rows = [], []
+    for title, column in STUDIED.items():
+        series = [
+            Series(recipe, [(size, _at(figures, COLUMNS[column])) for size, figures in sorted(by_size.items())])
+            for recipe, by_size in sorted(results.study.items())
+        ]
+        drawn = line_plot(title, series, x_label="edits solved for at once", share=True, log_x=True)
+        path = plots / f"batch-sizes-{title}.svg"
+        path.write_text(drawn[drawn.index("<svg") : drawn.rindex("</svg>")] + "</svg>\n", encoding="utf-8")
+        parts.append(f"![{title} by batch size]({plots.name}/{path.name})")
+    for recipe, by_size in sorted(results.study.items()):
+        for size, figures in sorted(by_size.items()):
+            rows.append([recipe, str(size), *(_share(_at(figures, COLUMNS[column])) for column in STUDIED.values())])
+    first = next(iter(next(iter(results.study.values())).values()))
+    told = f"{first['edits']} edits of CounterFact in one job; seed {results.seed}, base `{results.base}`."
+    return "\n\n".join([told, " ".join(parts), _table(["recipe", "batch", *STUDIED], rows)])
+
+
+def _at(figures: Figures, path: Sequence[str]) -> float | None:
+    value: Any = figures
+    for key in path:
+        value = value[key]
+    return None if value is None else float(value)
+
+
+def _share(value: float | None, best: float | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"**{value:.3f}**" if best is not None and f"{value:.3f}" == f"{best:.3f}" else f"{value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _ratio(value: float, default: float | None) -> str:
+    return f"{value / default:.2f}" if default else "-"
+
+
+def _default_first(item: tuple[str, Any]) -> tuple[bool, str]:
+    return item[0] != "default", item[0]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
