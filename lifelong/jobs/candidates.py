@@ -150,9 +150,7 @@ class Candidates:
 def _known_by_base(model: EditedModel, facts: Sequence[Served]) -> frozenset[int]:
     """The facts whose target the base puts first, token by token; what it says after the target does not count."""
     scores = model.target_logits([(one.fact.prompt, one.fact.target) for one in facts], edits=False)
-    return frozenset(
-        one.seq for one, score in zip(facts, scores, strict=True) if score.matched >= max(score.total - 1, 1)
-    )
+    return frozenset(one.seq for one, score in zip(facts, scores, strict=True) if score.leading >= score.total - 1)
 
 
 def _spoils(older: int | None) -> Failure:

@@ -32,9 +32,13 @@ from lifelong.snapshots.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class TargetScore:
-    """Teacher forcing on one (prompt, target): how many of the target's tokens, end-of-text included, came first."""
+    """Teacher forcing on one (prompt, target): how many of the target's tokens, end-of-text included, came first.
+
+    `leading` are those before the first that did not.
+    """
 
     matched: int
+    leading: int
     total: int
     predicted: tuple[int, ...]
 
@@ -185,8 +189,9 @@ class EditedModel:
                 likeliest = self.base.forward(batch, keep=keep).argmax(-1).tolist()
             for row, i in zip(likeliest, index, strict=True):
                 predicted = tuple(row[len(row) - len(answers[i]) :])
-                matched = sum(p == a for p, a in zip(predicted, answers[i], strict=True))
-                scores[i] = TargetScore(matched, len(answers[i]), predicted)
+                came_first = [p == a for p, a in zip(predicted, answers[i], strict=True)]
+                leading = [*came_first, False].index(False)
+                scores[i] = TargetScore(sum(came_first), leading, len(answers[i]), predicted)
         return [scores[i] for i in range(len(pairs))]
 
     @torch.no_grad()

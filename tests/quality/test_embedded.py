@@ -70,6 +70,19 @@ def test_the_audit_says_the_same(edited: tuple[Workspace, JobReport]) -> None:
     assert edited[1].status == "published"
 
 
+def test_only_what_the_base_says_by_itself_is_reported_as_known(edited: tuple[Workspace, JobReport]) -> None:
+    """Whether it ends after the target once that is given to it says nothing: it ends after any answer."""
+    workspace, report = edited
+    known = {one["fact"] for one in report.to_dict()["findings"] if one["code"] == "known"}
+    said = workspace.ask([fact.fact.prompt for fact in workspace.log.facts()], edits=False)
+    begins = {
+        fact.ref
+        for fact, answer in zip(workspace.log.facts(), said, strict=True)
+        if answer.text.startswith(fact.fact.target)
+    }
+    assert known == begins
+
+
 def test_rephrases_never_trained_on_are_answered(workspace: Workspace, records: list[dict[str, Any]]) -> None:
     """Generated exact match on probes, after forty edits: .24 with the first base, whose gate found .59 of them."""
     probes = [(probe, r["target"]) for r in records for probe in r["probes"]["generality"]]
