@@ -93,11 +93,24 @@ def _plots(details: Details) -> list[Html]:
             "Retention",
             note("The edits of each job, by the number of the last: answered exactly behind that job, and at the end."),
             line_plot("Retention against age", ages, x_label="edit", share=True),
+            *(
+                note(
+                    f"Seed {seed}: {again.facts} facts give their key another target; the latest wins:"
+                    f" {again.latest:.3f}"
+                )
+                for seed, again in zip(details.seeds, details.edited_again, strict=True)
+                if again.latest is not None
+            ),
         ),
         section(
             "Cost",
             line_plot(
                 "Seconds an edit", _lines(details, seconds=lambda p: p.seconds_per_edit), x_label="edits", y_label="s"
+            ),
+            line_plot(
+                "Work an edit",
+                _lines(details, forward_passes=lambda p: p.passes_per_edit, rows=lambda p: p.rows_per_edit),
+                x_label="edits",
             ),
             line_plot(
                 "Bytes an edit", _lines(details, bytes=lambda p: p.bytes_per_edit), x_label="edits", y_label="bytes"

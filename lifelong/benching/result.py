@@ -35,7 +35,9 @@ class Data:
 class Point:
     """The state right behind a job: figures of all scored facts edited so far, and what that job cost.
 
-    `seconds_per_edit` is wall time of ingest, training, audit and publishing; None where the job was resumed.
+    `seconds_per_edit` is wall time of ingest, training, audit and publishing; `passes_per_edit` and `rows_per_edit` are
+    forward passes of the model in it and the rows of them, as far as this process made them. All three are None where
+    the job was resumed.
     """
 
     __pydantic_config__ = _STRICT
@@ -48,12 +50,14 @@ class Point:
     precision: float | None
     right_fact: float | None
     seconds_per_edit: float | None
+    passes_per_edit: float | None
+    rows_per_edit: float | None
     bytes_per_edit: float | None
 
 
 @dataclass(frozen=True)
 class Age:
-    """The edits `first` to `last` of the stream: answered exactly right behind their own job, and at the end.
+    """The edits `first` to `last` of the stream: answered exactly right behind their job, and at the end.
 
     `facts`: those scored that nothing in the stream has superseded.
     """
@@ -66,6 +70,16 @@ class Age:
     facts: int
     then: float | None
     now: float | None
+
+
+@dataclass(frozen=True)
+class Again:
+    """Scored facts that give their key another target than the stream gave it before: answered with it at the end."""
+
+    __pydantic_config__ = _STRICT
+
+    facts: int
+    latest: float | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +136,8 @@ class Text:
 
 @dataclass(frozen=True)
 class Details:
-    """What stands behind the figures. The 95 % `intervals` are of the bootstrap over facts, all seeds together.
+    """What stands behind the figures. The 95 % `intervals` are of the bootstrap over facts, all seeds together;
+    `edited_again` has an entry a seed.
 
     `ceiling`, `arms`, `pools` and `text` are of the first seed, and None unless they were asked for.
     """
@@ -139,6 +154,7 @@ class Details:
     by_seed: list[Metrics]
     curve: list[Point]
     retention_by_age: list[Age]
+    edited_again: list[Again]
     disk: Disk
     ceiling: Ceiling | None = None
     arms: dict[str, Metrics] | None = None

@@ -26,7 +26,7 @@ from lifelong.benching.extras import EXTRAS, Extras
 from lifelong.benching.kept import Kept
 from lifelong.benching.page import render
 from lifelong.benching.result import SCHEMA, Data, Details, Disk, Point, Result
-from lifelong.benching.sequence import Job, Jobs, ages, job_sizes, make_workspace, retention
+from lifelong.benching.sequence import Job, Jobs, ages, job_sizes, latest_wins, make_workspace, retention
 from lifelong.config import read_recipe
 from lifelong.evaluation.edited import MAX_NEW_TOKENS
 from lifelong.evaluation.guard import ProbeGuard
@@ -95,15 +95,20 @@ class _Seeded:
 
 
 def bench(
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     *,
     edits: int | None = None,
     half: Half = "test",
+    repeats: int = 0,
+    contradictions: int = 0,
     out: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Result:
     """Edit with the first `edits` records of a file (None: all) in sequence, and measure everything.
+
+    Several files are interleaved; so many `repeats` and `contradictions` are put among their records
+    (`evaluation.interleaving`).
 
     `settings` are the fields of `Settings`. `out` is a folder to keep it all in: the workspaces, `result.json`,
     `report.html` and, for each seed, `predictions.jsonl`; asked for again, a bench there carries on. Without it
@@ -113,7 +118,7 @@ def bench(
     """
     chosen = Settings(**settings)
     chosen.check()
-    stream = read_stream(data, edits=edits, half=half)
+    stream = read_stream(data, edits=edits, half=half, repeats=repeats, contradictions=contradictions)
     found = len(stream.facts) + stream.rejected
     if edits is not None and found < edits:
         raise UsageError(f"{stream.name} has {found} records, not {edits}; ask for --edits {found}")
@@ -149,10 +154,11 @@ class _Bench:
         self._guard.check_lessons(self._stream.facts)
         seeds = [self._seeded(seed) for seed in self._settings.seeds]
         result = self._joined(seeds)
-        write_atomically(
-            self._kept.directory / "result.json", json.dumps(result.to_dict(), ensure_ascii=False, indent=2).encode()
-        )
-        write_atomically(self._kept.directory / "report.html", render(result).encode())
+        told, page = self._kept.directory / "result.json", self._kept.directory / "report.html"
+        content = json.dumps(result.to_dict(), ensure_ascii=False, indent=2).encode()
+        if not (page.exists() and told.exists() and told.read_bytes() == content):  # its plots take seconds
+            write_atomically(page, render(result).encode())
+            write_atomically(told, content)
         return result
 
     def _seeded(self, seed: int) -> _Seeded:
@@ -222,6 +228,7 @@ class _Bench:
             retention_by_age=[
                 age for one in seeds for age in ages(one.jobs, stream, _end(one.predictions, self._probes), one.seed)
             ],
+            edited_again=[latest_wins(stream, _end(one.predictions, self._probes)) for one in seeds],
             disk=first.disk,
         )
         details = replace(details, **self._extras(first).measured())

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import lifelong
 from editlog.fact import Fact, Probes
 from lifelong.benching.kept import Kept
-from lifelong.benching.result import Age, Point
+from lifelong.benching.result import Again, Age, Point
+from lifelong.benching.work import counting
 from lifelong.evaluation.edited import MAX_NEW_TOKENS
 from lifelong.evaluation.guard import ProbeGuard
+from lifelong.evaluation.interleaving import edited_again
 from lifelong.evaluation.metrics import is_exact
 from lifelong.evaluation.predictions import Measure, Prediction, figures
 from lifelong.evaluation.probes import collect
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from lifelong.workspace import Workspace
 
 LEAST_PER_JOB, MOST_JOBS = 500, 10
+SPAN = 500
+"""The edits of one row of retention by age, at most; a job of fewer has a row of its own."""
 _ACTOR = "bench"
 
 Measured = Callable[[EditedModel], EditedModel]
@@ -92,7 +96,7 @@ class Jobs:
         began = time.perf_counter()
         records = (fact.model_copy(update={"probes": Probes()}) for fact in self._stream.facts[first:behind])
         given = "".join(json.dumps(fact.record(), ensure_ascii=False) + "\n" for fact in records)
-        with self._guard.watching(base) as left_out:
+        with self._guard.watching(base) as left_out, counting(base) as work:
             self._workspace.ingest(io.BytesIO(given.encode()), actor=_ACTOR)
             reports = self._run_all(progress)
             seconds = time.perf_counter() - began
@@ -110,6 +114,8 @@ class Jobs:
             precision=found["router.precision"],
             right_fact=found["router.right_fact"],
             seconds_per_edit=seconds / (behind - first) if whole else None,
+            passes_per_edit=work.passes / (behind - first) if whole else None,
+            rows_per_edit=work.rows / (behind - first) if whole else None,
             bytes_per_edit=bytes_an_edit(self._workspace.experts()),
         )
         right = {facts[p.fact].digest: p.exact for p in predictions if p.measure == "reliability"}
@@ -123,10 +129,26 @@ class Jobs:
         }
 
     def _run_all(self, progress: Progress | None) -> list[JobReport]:
-        """Run until nothing is left: a budget in the recipe's or the workspace's settings may cut a job short."""
+        """Run until nothing is left: a budget in the recipe's or the workspace's settings may cut a job short.
+
+        What `Workspace.run` does, but for the page of each job, which nobody would read and whose plots take seconds.
+        """
+        from lifelong.jobs.running import run
+
+        made = self._workspace
         reports: list[JobReport] = []
         while not reports or (reports[-1].left and reports[-1].applied):
-            reports.append(self._workspace.run(seed=self._seed, actor=_ACTOR, progress=progress))
+            reports.append(
+                run(
+                    made,
+                    seed=self._seed,
+                    workers=made.workers(),
+                    if_ready=False,
+                    actor=_ACTOR,
+                    reason=None,
+                    progress=progress,
+                )
+            )
         return reports
 
     def _ask(self, edited: EditedModel, behind: int) -> tuple[list[Prediction], tuple[Fact, ...]]:
@@ -177,12 +199,16 @@ class Jobs:
 
 
 def ages(jobs: Sequence[Job], stream: Stream, end: Mapping[str, bool], seed: int) -> list[Age]:
-    """How the edits of each job were answered right behind it, and are at the end (`end`: by digest)."""
+    """How the edits of the stream, span by span, were answered right behind their job, and are at the end.
+
+    `end`: whether a scored fact is answered at the end, by digest.
+    """
     found = []
-    for job, first, own in _own(jobs, stream):
-        both = [(job["right"][digest], end[digest]) for digest in own if digest in end and digest in job["right"]]
-        then, now = _share([then for then, _ in both]), _share([now for _, now in both])
-        found.append(Age(seed, first + 1, job["point"]["edits"], len(both), then, now))
+    for job, first, behind in _spans(jobs):
+        right = job["right"]
+        own = [digest for digest in _digests(stream, first, behind) if digest in end and digest in right]
+        then, now = _share([right[digest] for digest in own]), _share([end[digest] for digest in own])
+        found.append(Age(seed, first + 1, behind, len(own), then, now))
     return found
 
 
@@ -191,23 +217,35 @@ def retention(jobs: Sequence[Job], stream: Stream, end: Mapping[str, bool]) -> f
 
     None where there was one job only. What the stream has superseded since is left out.
     """
+    last = jobs[-1]["point"]["edits"]
     return _share(
         [
             end[digest]
-            for job, _, own in _own(jobs[:-1], stream)
-            for digest in own
-            if job["right"].get(digest) and digest in end
+            for job, first, behind in _spans(jobs)
+            for digest in _digests(stream, first, behind)
+            if job["point"]["edits"] < last and job["right"].get(digest) and digest in end
         ]
     )
 
 
-def _own(jobs: Sequence[Job], stream: Stream) -> Iterator[tuple[Job, int, list[str]]]:
-    """Each job, how many edits came before it, and the digests of its own."""
+def latest_wins(stream: Stream, end: Mapping[str, bool]) -> Again:
+    """How many scored facts contradict what their key was edited to before, and how many of them win at the end."""
+    again = [right for digest in edited_again(stream.facts) if (right := end.get(digest)) is not None]
+    return Again(len(again), _share(again))
+
+
+def _spans(jobs: Sequence[Job]) -> Iterator[tuple[Job, int, int]]:
+    """The edits [first, behind) of each job, cut to spans."""
     first = 0
     for job in jobs:
-        behind = job["point"]["edits"]
-        yield job, first, list(dict.fromkeys(fact.digest for fact in stream.facts[first:behind]))
-        first = behind
+        last = job["point"]["edits"]
+        for start in range(first, last, SPAN):
+            yield job, start, min(start + SPAN, last)
+        first = last
+
+
+def _digests(stream: Stream, first: int, behind: int) -> list[str]:
+    return list(dict.fromkeys(fact.digest for fact in stream.facts[first:behind]))
 
 
 def _share(values: Sequence[bool]) -> float | None:

@@ -22,7 +22,8 @@ def format_result(result: Result) -> str:
     """Several parts with an empty line between them; a part that was not measured is not there."""
     parts = [format_table(result)]
     if result.bench:
-        parts += [_intervals(result.bench), _curve(result.bench), _ages(result.bench), *_extras(result.bench)]
+        bench = result.bench
+        parts += [_intervals(bench), _curve(bench), _ages(bench), _again(bench), *_extras(bench)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -40,11 +41,12 @@ def _curve(details: Details) -> str:
         [
             f"seed {p.seed}, {p.edits}",
             *map(share, (p.reliability, p.generality, p.recall, p.precision, p.right_fact)),
-            "-" if p.seconds_per_edit is None else f"{p.seconds_per_edit:.3g}",
+            *("-" if cost is None else f"{cost:.3g}" for cost in (p.seconds_per_edit, p.rows_per_edit)),
         ]
         for p in details.curve
     ]
-    return _table(["after edits", "reliability", "generality", "recall", "precision", "right fact", "s an edit"], rows)
+    header = ["after edits", "reliability", "generality", "recall", "precision", "right fact", "s an edit", "rows"]
+    return _table(header, rows)
 
 
 def _ages(details: Details) -> str:
@@ -53,6 +55,12 @@ def _ages(details: Details) -> str:
         for a in details.retention_by_age
     ]
     return _table(["edits", "answered then", "at the end", "facts"], rows)
+
+
+def _again(details: Details) -> str:
+    told = zip(details.seeds, details.edited_again, strict=True)
+    rows = [[f"seed {seed}", share(again.latest), str(again.facts)] for seed, again in told if again.facts]
+    return _table(["edited again", "latest wins", "facts"], rows)
 
 
 def _extras(details: Details) -> list[str]:

@@ -34,10 +34,18 @@ def _dials(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 
 
 @click.command()
-@click.option("--data", type=_FILE, required=True, help="Records with probes, in any format that `ingest` reads.")
+@click.option(
+    "--data",
+    type=_FILE,
+    required=True,
+    multiple=True,
+    help="Records with probes, in any format that `ingest` reads; several files are interleaved.",
+)
 @click.option("--recipe", default="default", show_default=True, help="The recipe to bench (`lifelong recipes list`).")
 @click.option("--model", default="embedded", show_default=True, help="A model folder, a hub id, or the embedded base.")
 @click.option("--edits", type=click.IntRange(min=1), help="Edit with the first N records [default: all].")
+@click.option("--repeats", type=click.IntRange(min=0), default=0, help="Records that come again, word for word.")
+@click.option("--contradictions", type=click.IntRange(min=0), default=0, help="Records that come again, contradicted.")
 @click.option("--seed", "seeds", type=int, multiple=True, help="Seed of the training; repeat it for several runs.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Keep everything here, and carry on.")
 @click.option("--with", "extras", multiple=True, callback=_names, metavar="NAMES", help="Measure more; see below.")
@@ -48,7 +56,7 @@ def _dials(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 @click.option("--pool", "pools", type=_FILE, multiple=True, help="A file of prompts that no edit is about.")
 @click.option("--text", type=_FILE, help="A file of running text.")
 @json_option
-def bench(data: Path, seeds: tuple[int, ...], as_json: bool, **settings: Any) -> None:
+def bench(data: tuple[Path, ...], seeds: tuple[int, ...], as_json: bool, **settings: Any) -> None:
     """Bench a recipe on a stream of edits.
 
     Needs no workspace. The records are edited in sequence by real jobs; those of the test half (by the hash of the
@@ -69,6 +77,7 @@ def bench(data: Path, seeds: tuple[int, ...], as_json: bool, **settings: Any) ->
     Examples:
       lifelong bench --recipe default --data counterfact.json --edits 1000 --seed 0 --json
       lifelong bench --data zsre.json --seed 0 --seed 1 --with ceiling,comparators --out zsre-bench
+      lifelong bench --data counterfact.json --data zsre.json --repeats 100 --contradictions 20
     """
     from lifelong.benching.run import bench as run_bench
     from lifelong.benching.table import format_result

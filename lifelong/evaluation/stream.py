@@ -1,4 +1,4 @@
-"""A stream of edits: the records of a file in their order, and which of them are scored.
+"""A stream of edits: the records of one file in their order, or of several interleaved, and which of them are scored.
 
 All records are edited. Those of the test half are scored: the SHA-256 hex digest of the prompt, read as an integer,
 is even. Nothing that was tuned may have read a probe of that half.
@@ -7,6 +7,7 @@ is even. Nothing that was tuned may have read a probe of that half.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,8 @@ from typing import Literal
 from editlog.errors import LifelongError
 from editlog.fact import Fact
 from editlog.formats import read_facts
-from editlog.lines import Reject
+from editlog.rejects import Reject
+from lifelong.evaluation.interleaving import interleaved
 from lifelong.hub import opened
 
 Half = Literal["test", "tuning", "all"]
@@ -22,7 +24,7 @@ Half = Literal["test", "tuning", "all"]
 
 @dataclass(frozen=True)
 class Stream:
-    """The first records of a file: the good ones in order, and how many could not be read."""
+    """The first records of a file, or of several: the good ones in order, and how many could not be read."""
 
     name: str
     facts: tuple[Fact, ...]
@@ -47,14 +49,33 @@ def half_of(prompt: str) -> Half:
     return "tuning" if int(hashlib.sha256(prompt.encode()).hexdigest(), 16) % 2 else "test"
 
 
-def read_stream(path: str | Path, *, edits: int | None = None, half: Half = "test") -> Stream:
-    """The first `edits` records of a source (None: all), in any format that `ingest` reads.
+def read_stream(
+    data: str | Path | Sequence[str | Path],
+    *,
+    edits: int | None = None,
+    half: Half = "test",
+    repeats: int = 0,
+    contradictions: int = 0,
+) -> Stream:
+    """The first `edits` records of a source (None: all), in any format that `ingest` reads; several are interleaved.
 
-    Raises UsageError where it cannot be opened, LifelongError where none of its records can be read.
+    `repeats` and `contradictions` are put among them (`interleaving`). Raises UsageError where a source cannot be
+    opened or has too few records, LifelongError where none of its records can be read.
     """
-    items = list(read_facts(opened(path, limit=edits), limit=edits))
-    facts = tuple(item for item in items if isinstance(item, Fact))
+    sources = [data] if isinstance(data, str | Path) else list(data)
+    alone = len(sources) == 1 and not repeats and not contradictions
+    found = [_read(source, edits if alone else None) for source in sources]
+    facts, rejected = found[0][0], sum(count for _, count in found)
+    if not alone:
+        facts = interleaved([each for each, _ in found], repeats=repeats, contradictions=contradictions)[:edits]
+    return Stream(", ".join(Path(source).name for source in sources), tuple(facts), rejected, half)
+
+
+def _read(source: str | Path, limit: int | None) -> tuple[list[Fact], int]:
+    """The records of one source, and how many could not be read."""
+    items = list(read_facts(opened(source, limit=limit), limit=limit))
+    facts = [item for item in items if isinstance(item, Fact)]
     rejects = [item for item in items if isinstance(item, Reject)]
     if rejects and not facts:
-        raise LifelongError(f"no record of {path} can be read; line {rejects[0].line}: {rejects[0].reason}")
-    return Stream(Path(path).name, facts, len(rejects), half)
+        raise LifelongError(f"no record of {source} can be read; line {rejects[0].line}: {rejects[0].reason}")
+    return facts, len(rejects)

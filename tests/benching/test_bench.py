@@ -141,7 +141,7 @@ def test_people_get_a_table_and_a_page_that_loads_nothing(result, out):
     assert "95 % interval" in table
     assert "seed 0, 1 to 7" in table
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "")
 
 
