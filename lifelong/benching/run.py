@@ -194,7 +194,8 @@ class _Bench:
     def _reference(self, workspace: Workspace) -> Remembered:
         """The untouched base by plain transformers, its answers kept beside the seeds for all of them."""
         base = workspace.load_base()
-        identity = f"{base.fingerprint} {base.model.dtype} {base.device} {torch.get_num_threads()} {MAX_NEW_TOKENS}"
+        how = (base.model.dtype, base.device, torch.get_num_threads(), MAX_NEW_TOKENS, base.chat)
+        identity = " ".join(map(str, (base.fingerprint, *how)))
         return Remembered(PlainBase(base), self._kept.directory / "reference.jsonl", identity=identity)
 
     def _measure(self, workspace: Workspace) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 
+def rendered(tokenizer, prompt):
+    """A prompt as the one message of a user, through the chat template, up to where the answer begins."""
+    messages = [{"role": "user", "content": prompt}]
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
 @torch.no_grad()
 def main() -> None:
     """Answer the request."""
@@ -28,7 +34,10 @@ def main() -> None:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     for prompts in request["batches"]:
-        rows = tokenizer(prompts, padding=True, return_tensors="pt").to(model.device)
+        texts = [rendered(tokenizer, prompt) for prompt in prompts] if request["chat"] else prompts
+        # A chat template writes the special tokens itself.
+        rows = tokenizer(texts, padding=True, add_special_tokens=not request["chat"], return_tensors="pt")
+        rows = rows.to(model.device)
         ids, mask = rows["input_ids"], rows["attention_mask"]
         read = {"input_ids": ids, "attention_mask": mask}
         places = (mask.cumsum(-1) - 1).clamp_min(0)
@@ -40,11 +49,11 @@ def main() -> None:
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
         )
-        texts = tokenizer.batch_decode(
+        said = tokenizer.batch_decode(
             answers[:, ids.shape[1] :], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         raw = logits[:, -1].contiguous().cpu().view(torch.uint8).numpy()
-        print(json.dumps({"answers": texts, "logits": [hashlib.sha256(row).hexdigest() for row in raw]}), flush=True)
+        print(json.dumps({"answers": said, "logits": [hashlib.sha256(row).hexdigest() for row in raw]}), flush=True)
 
 
 if __name__ == "__main__":

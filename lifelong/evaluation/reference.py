@@ -1,6 +1,7 @@
 """What the base says without any edit, to hold the edited model to: plain transformers in another process.
 
-Compare like with like: the same prompts in the same padded batches, the same dtype, device and thread count.
+Compare like with like: the same prompts in the same padded batches, through the chat template where the workspace uses
+it, the same dtype, device and thread count.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class PlainBase:
             "dtype": str(base.model.dtype).removeprefix("torch."),
             "device": str(base.device),
             "threads": torch.get_num_threads(),
+            "chat": base.chat,
             "max_new_tokens": MAX_NEW_TOKENS,
         }
 
@@ -94,8 +96,8 @@ class PlainBase:
 class Remembered:
     """A reference that keeps its answers in a file, and asks another only for batches it has not seen.
 
-    The file holds one JSON line a batch under the hash of `identity` (the base's fingerprint, threads) and the batch;
-    a line that was cut off by a kill is asked for again.
+    The file holds one JSON line a batch under the hash of `identity` (the base's fingerprint, chat or not, threads)
+    and the batch; a line that was cut off by a kill is asked for again.
     """
 
     def __init__(self, inner: Reference, file: Path, *, identity: str) -> None:
