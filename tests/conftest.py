@@ -17,12 +17,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from lifelong.editors import Edit, Lesson
     from lifelong.models.base import Base
     from lifelong.workspace import Workspace
     from policies.recipe import Recipe
+
+# A property is no truer on a fast machine: on a busy one an example may take long, and drawing one, too.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # What the tokenizer knows as whole words; anything else falls into smaller pieces.
 SENTENCES = (
