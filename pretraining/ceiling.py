@@ -5,8 +5,9 @@
 Every record of the tuning half becomes an expert of its own, trained on the prompt and nothing else (no
 rephrases, no lead-ins, no near misses) until it converges, and is handed its own rephrase: no gate is asked.
 What is missing from 1.000 is then the doing of base and editor. Generated exact match with natural stop. The
-recipe is the default one, with dials overridden by `--set`, so sites, ranks and rates can be compared. The
-stage `ceiling` of `python -m pretraining` measures the shipped base so, for its card.
+recipe is the default one, with dials overridden by `--set`, so sites, ranks and rates can be compared. Prompts go
+through the chat template where there is one, as `lifelong init` has it, unless `--no-chat`. The stage `ceiling` of
+`python -m pretraining` measures the shipped base so, for its card.
 """
 
 from __future__ import annotations
@@ -73,10 +74,11 @@ def overrides(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def lines(
-    model: str | Path, streams: Sequence[str], limit: int, settings: Sequence[str] = ()
+    model: str | Path, streams: Sequence[str], limit: int, settings: Sequence[str] = (), *, chat: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Yield a line for each stream: `limit` facts drawn by seed, all where it is 0."""
     base, recipe = Base.load(str(model)), read_recipe("default", overrides=overrides(settings))
+    base.use_chat(chat and base.has_chat_template)
     for stream in streams:
         records = [record for record in half(load(stream), "tuning") if record.rephrases]
         random.Random(SEED).shuffle(records)
@@ -89,10 +91,11 @@ def lines(
 @click.option("--stream", "streams", multiple=True, type=click.Choice(list(STREAMS)), default=tuple(STREAMS))
 @click.option("--limit", default=200, show_default=True, help="Facts of each stream, drawn by seed; 0: all.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.DIAL=JSON", help="Override a dial of the recipe.")
-def main(model: str, streams: tuple[str, ...], limit: int, settings: tuple[str, ...]) -> None:
+@click.option("--chat/--no-chat", default=True, help="Put prompts through the chat template, where there is one.")
+def main(*, model: str, streams: tuple[str, ...], limit: int, settings: tuple[str, ...], chat: bool) -> None:
     """Print one JSON line a stream, then the mean generality."""
     shares = []
-    for line in lines(model, streams, limit, settings):
+    for line in lines(model, streams, limit, settings, chat=chat):
         shares.append(line["generality"])
         click.echo(json.dumps(line))
     click.echo(json.dumps({"mean_generality": round(sum(shares) / len(shares), 3)}))
