@@ -9,8 +9,9 @@ import hashlib
 import json
 import re
 import unicodedata
-from json.encoder import encode_basestring
 from typing import Any
+
+import orjson
 
 HASH_TAG = "sha256:"
 COMMITMENT_TAG = "hmac-sha256:"
@@ -21,9 +22,11 @@ HMAC_BLOCK = 64
 HMAC_INNER, HMAC_OUTER = 0x36, 0x5C
 _INNER = bytes(byte ^ HMAC_INNER for byte in range(256))
 _OUTER = bytes(byte ^ HMAC_OUTER for byte in range(256))
+_INNER_REST = bytes([HMAC_INNER]) * (HMAC_BLOCK - KEY_BYTES) + COMMITMENT_DOMAIN
+_OUTER_REST = bytes([HMAC_OUTER]) * (HMAC_BLOCK - KEY_BYTES)
 _TAGGED = re.compile(re.escape(HASH_TAG) + r"[0-9a-f]{64}")
-quoted = encode_basestring
-"""Canonical JSON of a text, not yet in UTF-8: what the encoder below writes of it."""
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no text of the log may hold: Unicode's categories Cc and Cs, without line feed and tab."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -34,6 +37,14 @@ def canonical_json(value: Any) -> bytes:
     Raises ValueError on NaN, infinity and lone surrogates, TypeError on what JSON cannot say.
     """
     return _ENCODER.encode(value).encode("utf-8")
+
+
+def canonical_words(value: Any) -> bytes:
+    """`canonical_json` of what holds objects, arrays and texts alone, in a tenth of the time.
+
+    Numbers are not for it: it writes some fractions with other digits. Raises TypeError on lone surrogates.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def sha256(*parts: bytes) -> bytes:
@@ -59,11 +70,10 @@ def commitment(key: bytes, record: bytes) -> str:
 
 
 def seal_of(key: bytes, record: bytes) -> bytes:
-    """The 32 raw bytes of a commitment; `key` has at most 64 bytes."""
+    """The 32 raw bytes of a commitment; `key` has 32 bytes, and one of another size opens none."""
     # HMAC as RFC 2104 has it: `hmac.digest` sets OpenSSL up anew for each key, and takes twice as long.
-    padded = key.ljust(HMAC_BLOCK, b"\0")
-    inner = hashlib.sha256(padded.translate(_INNER) + COMMITMENT_DOMAIN + record).digest()
-    return hashlib.sha256(padded.translate(_OUTER) + inner).digest()
+    inner = hashlib.sha256(key.translate(_INNER) + _INNER_REST + record).digest()
+    return hashlib.sha256(key.translate(_OUTER) + _OUTER_REST + inner).digest()
 
 
 def fold(text: str) -> str:

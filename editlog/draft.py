@@ -8,14 +8,13 @@ which would cost more than everything else an ingest does with them. Whatever is
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from editlog.canonical import quoted, sha256
-from editlog.fact import CONTROL, FACT_DOMAIN, MAX_TEXT, MAX_WORDINGS, Fact, key_of
-from editlog.texts import MORE, WORDS, naive
+from editlog.canonical import CONTROL, canonical_words, sha256
+from editlog.fact import FACT_DOMAIN, MAX_TEXT, MAX_WORDINGS, Fact, key_of, record_digest
+from editlog.texts import WORDS, more_of, naive
 
 _WORDS = frozenset(WORDS)
 _PROBES = frozenset({"generality", "locality", "portability"})
@@ -55,65 +54,24 @@ def draft(fields: Mapping[str, Any]) -> Draft:
 
 
 def seal(record: Mapping[str, Any]) -> Sealed:
-    """Digest, key and canonical JSON of a checked record, each part of it encoded once."""
+    """Digest, key and canonical JSON of a checked record."""
     key = key_of(record["prompt"], record.get("subject"), record.get("relation"))
-    parts = {name: _JSON.get(name, quoted)(value) for name, value in record.items()}
-    whole, said, more = _templates(tuple(record))
-    canonical = (whole % parts).encode()
-    said_only = canonical if said == whole else (said % parts).encode()
-    return Sealed(sha256(FACT_DOMAIN, said_only), key, canonical, more and more % parts, parts.get("probes"))
-
-
-@lru_cache(maxsize=256)
-def _templates(names: tuple[str, ...]) -> tuple[str, str, str | None]:
-    """Canonical JSON of a record of these names: of all, of what is said, and of its lists, None without any."""
-    lists = [name for name in MORE if name in names]
-    said = [name for name in names if name != "probes"]
-    return _template(names), _template(said), _template(lists) if lists else None
-
-
-def _template(names: Iterable[str]) -> str:
-    return "{" + ",".join(f'"{name}":%({name})s' for name in sorted(names)) + "}"
-
-
-def _texts_json(texts: Sequence[str]) -> str:
-    return f"[{','.join(map(quoted, texts))}]"
-
-
-def _prompts_json(prompts: Sequence[Mapping[str, str]]) -> str:
-    return f"[{','.join(map(_prompt_json, prompts))}]"
-
-
-def _prompt_json(prompt: Mapping[str, str]) -> str:
-    answer = prompt.get("answer")
-    said = f'"prompt":{quoted(prompt["prompt"])}}}'
-    return "{" + said if answer is None else f'{{"answer":{quoted(answer)},{said}'
-
-
-def _probes_json(probes: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
-    kinds = (f'"{kind}":{_prompts_json(prompts)}' for kind, prompts in sorted(probes.items()))
-    return f"{{{','.join(kinds)}}}"
-
-
-# Canonical JSON of what a checked record may hold besides texts, in a third of the time of an encoder for everything.
-_JSON: Mapping[str, Callable[[Any], str]] = {
-    "rephrases": _texts_json,
-    "near_misses": _prompts_json,
-    "probes": _probes_json,
-}
+    canonical = canonical_words(record)
+    probes = record.get("probes")
+    if probes is None:
+        return Sealed(sha256(FACT_DOMAIN, canonical), key, canonical, more_of(record), None)
+    return Sealed(record_digest(record), key, canonical, more_of(record), canonical_words(probes).decode())
 
 
 def plain_record(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     """The record of a fact's fields where nothing about them is in doubt, else None."""
     record: dict[str, Any] = {}
-    texts: list[str] = []
+    texts: list[Any] = []
     for name, value in fields.items():
         if name in _WORDS:
-            if type(value) is str:
+            if value is not None:
                 texts.append(value)
                 record[name] = value
-            elif value is not None:
-                return None
             continue
         read = _LISTS.get(name)
         found = read(value, texts) if read else None
@@ -124,30 +82,27 @@ def plain_record(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     return record if "prompt" in record and "target" in record and _clean(texts) else None
 
 
-def _probes(value: Any, texts: list[str]) -> dict[str, Any] | None:
-    if type(value) is not dict or not value.keys() <= _PROBES:
+def _probes(value: Any, texts: list[Any]) -> dict[str, Any] | None:
+    if type(value) is not dict or not _PROBES.issuperset(value):
         return None
     found = {kind: _prompts(prompts, texts) for kind, prompts in value.items()}
     return None if None in found.values() else {kind: prompts for kind, prompts in found.items() if prompts}
 
 
-def _prompts(value: Any, texts: list[str]) -> list[dict[str, str]] | None:
+def _prompts(value: Any, texts: list[Any]) -> list[dict[str, str]] | None:
     """Prompts with or without an answer, each as a record has it."""
     if type(value) is not list or len(value) > MAX_WORDINGS:
         return None
-    found = []
-    for item in value:
-        prompt = {"prompt": item} if type(item) is str else item
-        if type(prompt) is not dict or not {"prompt"} <= prompt.keys() <= {"prompt", "answer"}:
+    prompts = [{"prompt": item} if type(item) is str else item for item in value]
+    for prompt in prompts:
+        if type(prompt) is not dict or "prompt" not in prompt or len(prompt) > 1 + ("answer" in prompt):
             return None
-        if _wordings(list(prompt.values()), texts) is None:
-            return None
-        found.append(prompt)
-    return found
+        texts += prompt.values()
+    return prompts
 
 
-def _wordings(value: Any, texts: list[str]) -> list[str] | None:
-    if type(value) is not list or len(value) > MAX_WORDINGS or set(map(type, value)) - {str}:
+def _wordings(value: Any, texts: list[Any]) -> list[str] | None:
+    if type(value) is not list or len(value) > MAX_WORDINGS:
         return None
     texts += value
     return value
@@ -156,8 +111,10 @@ def _wordings(value: Any, texts: list[str]) -> list[str] | None:
 _LISTS = {"rephrases": _wordings, "near_misses": _prompts, "probes": _probes}
 
 
-def _clean(texts: list[str]) -> bool:
-    """Whether `Fact` would take all of these texts as they are."""
+def _clean(texts: list[Any]) -> bool:
+    """Whether these are texts, all of them, that `Fact` would take as they are."""
+    if set(map(type, texts)) != {str}:
+        return False
     together = "".join(texts)
     return (
         len(together) <= MAX_TEXT

@@ -5,8 +5,8 @@ Identity (`digest`) and subject matter (`key`) are decided here, on text alone a
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any
@@ -21,14 +21,11 @@ from pydantic import (
     model_validator,
 )
 
-from editlog.canonical import canonical_json, fold, sha256, tag
+from editlog.canonical import CONTROL, canonical_words, fold, sha256, tag
 
 FACT_DOMAIN = b"lifelong/fact/v1\x00"
 MAX_TEXT = 8192
 MAX_WORDINGS = 64
-
-# Unicode categories Cc and Cs, without line feed and tab.
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _clean(text: str) -> str:
@@ -144,7 +141,7 @@ def key_of(prompt: str, subject: str | None, relation: str | None) -> str:
     return f"p\x1f{fold(prompt)}"
 
 
-def record_digest(record: dict[str, Any]) -> bytes:
+def record_digest(record: Mapping[str, Any]) -> bytes:
     """Raw digest (32 bytes) of a fact's record, its probes left out: what is measured is not what is said."""
     said = {name: value for name, value in record.items() if name != "probes"}
-    return sha256(FACT_DOMAIN, canonical_json(said))
+    return sha256(FACT_DOMAIN, canonical_words(said))

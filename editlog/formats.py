@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from editlog.draft import Draft, draft
 from editlog.fact import MAX_WORDINGS, Fact
-from editlog.lines import BadRecordError, Code, Reject
 from editlog.readers import Records, RowRecords, open_records
+from editlog.rejects import BadRecordError, Code, Reject
 
 NQ_PREFIX = "nq question:"
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from editlog import durable
+from editlog.bodies import Count, Hash, Spool, Words
 from editlog.canonical import canonical_json, tag
 from editlog.draft import Draft, draft
 from editlog.errors import IntegrityError
-from editlog.events import Count, Hash, Spool, Words
 from editlog.lock import locked
 from editlog.texts import COLUMNS, record_of_row
 

@@ -1,55 +1,32 @@
-"""Facts to fact.put events, exactly once, in one transaction for each call.
+"""Prepared facts to fact.put events, exactly once, in one transaction for each call.
 
-What can be done before the log is locked (records, digests, secrets, commitments) is done there, so that the
-lock is held for about ten microseconds a fact. Rows travel as Arrow tables, some 0.3 KB a fact, and in flat memory.
+The lock is held for about ten microseconds a fact, and memory is flat: what DuckDB cannot hold of a transaction it
+writes to blocks of its file that count only once that is committed.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
-import tempfile
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import asdict, dataclass
-from itertools import islice
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
-from editlog.canonical import COMMITMENT_TAG, KEY_BYTES, seal_of
-from editlog.draft import Draft, draft_of, seal
+from editlog.canonical import COMMITMENT_TAG, KEY_BYTES
 from editlog.endorsement import Signer, sign_facts
 from editlog.events import Entry, Stamp, envelope, link
-from editlog.fact import Fact
 from editlog.head import Head
 from editlog.history import retracted_in
+from editlog.judgement import Put, judge
+from editlog.prepared import CHUNK, Prepared
 from editlog.session import Writer
-from editlog.texts import WORDS, naive
+from editlog.texts import naive
 
-CHUNK = 16 * 1024
-SPOOLED = 32 * 2**20
-
-NONE = 0  # no event has this number
-
-Verdict = Literal["accepted", "duplicate", "stale_repeat"]
-
-_SCHEMA = pa.schema(
-    [
-        ("secret", pa.binary(KEY_BYTES)),
-        ("digest", pa.binary()),
-        ("key", pa.string()),
-        ("commitment", pa.binary(KEY_BYTES)),
-        *((name, pa.string()) for name in WORDS),
-        ("valid_from", pa.timestamp("us")),
-        ("valid_to", pa.timestamp("us")),
-        ("more", pa.string()),
-        ("probes", pa.string()),
-    ]
-)
+_MEMORY = 64 * 2**20
+_MEMORY_AN_EVENT = 40
+_ROW_GROUP = 122_880
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,96 +51,9 @@ class Receipt:
         return asdict(self)
 
 
-class Put(NamedTuple):
-    """An earlier fact of the same key."""
-
-    seq: int
-    digest: bytes
-
-
-class Judgement(NamedTuple):
-    """What becomes of an incoming fact, and which older facts it refers to."""
-
-    verdict: Verdict
-    supersedes: int | None = None
-    reasserts: int | None = None
-
-
-def judge(
-    puts: Sequence[Put],
-    digest: bytes,
-    *,
-    retracted: set[int],
-    redelivered: Callable[[int], bool],
-    reassert: bool,
-) -> Judgement:
-    """Decide on a fact, given all earlier puts of its key in log order.
-
-    What governs is the latest unretracted put. The same as what governs is a duplicate. The same as an older
-    one is a stale repeat, unless reasserted. The same as one that was retracted is a new fact, unless the
-    very file that brought the first one is delivered again: that must change nothing.
-    """
-    live = [put for put in puts if put.seq not in retracted]
-    governing = live[-1] if live else None
-    if governing is not None and governing.digest == digest:
-        return Judgement("duplicate")
-    same = [put.seq for put in puts if put.digest == digest]
-    if same and not reassert:
-        if governing is not None and governing.seq > same[-1]:
-            return Judgement("stale_repeat")
-        if redelivered(same[-1]):
-            return Judgement("duplicate")
-    return Judgement("accepted", governing and governing.seq, same[-1] if same else None)
-
-
-class Prepared:
-    """Incoming facts with everything about them that does not depend on the log, in tables of at most CHUNK rows.
-
-    They lie in memory up to SPOOLED bytes, then in a nameless file in `directory`; iterating reads them back, as often
-    as one likes. `count` is how many there are. Close it, or use it as a context manager.
-    """
-
-    def __init__(self, facts: Iterable[Fact | Draft], directory: Path) -> None:
-        self.count = 0
-        self._file = tempfile.SpooledTemporaryFile(SPOOLED, dir=str(directory))  # noqa: SIM115 (closed with this)
-        with pa.ipc.new_stream(self._file, _SCHEMA) as sink:
-            stream = iter(facts)
-            while chunk := list(islice(stream, CHUNK)):
-                sink.write_table(_table(chunk))
-                self.count += len(chunk)
-
-    def __iter__(self) -> Iterator[pa.Table]:
-        self._file.seek(0)
-        for batch in pa.ipc.open_stream(self._file):
-            yield pa.Table.from_batches([batch])
-
-    def __enter__(self) -> Prepared:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _table(facts: Sequence[Fact | Draft]) -> pa.Table:
-    keys = secrets.token_bytes(KEY_BYTES * len(facts))
-    rows = []
-    for number, fact in enumerate(facts):
-        record, valid_from, valid_to = draft_of(fact) if isinstance(fact, Fact) else fact
-        sealed, secret = seal(record), keys[number * KEY_BYTES : (number + 1) * KEY_BYTES]
-        words = map(record.get, WORDS)
-        opened = seal_of(secret, sealed.canonical)
-        rows.append(
-            (secret, sealed.digest, sealed.key, opened, *words, valid_from, valid_to, sealed.more, sealed.probes)
-        )
-    columns = zip(*rows, strict=True)
-    return pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA
-    )
-
-
 def run(
     writer: Writer,
-    tables: Iterable[pa.Table],
+    tables: Prepared,
     stamp: Stamp,
     batch: dict[str, Any],
     *,
@@ -177,6 +67,8 @@ def run(
     `batch` has the fields of the ingest.batch event that are known beforehand. A `signer` signs what is accepted.
     `spool` names the spooled ingest that these tables are, which the log then says was drained.
     """
+    # Alone, a thread of DuckDB's waits for no other: an ingest takes a tenth less time than with two.
+    writer.con.execute(f"SET memory_limit = '{_memory(writer.seq, tables)}B'; SET threads = 1")
     work = _Ingest(writer, reassert=reassert, origin_sha256=batch["origin_sha256"])
     for table in tables:
         work.take(table)
@@ -197,12 +89,13 @@ def run(
     )
 
 
-class _Accepted(NamedTuple):
-    """What the events of accepted facts will say: raw commitments, one behind another, and older facts, or NONE."""
+def _memory(events: int, tables: Prepared) -> int:
+    """Bytes that DuckDB may hold: its index of all events, a row group of either table, and room to work.
 
-    commitments: bytes
-    supersedes: array[int]
-    reasserts: array[int]
+    A row group is written once it is whole, and not before; a table in memory takes up to twice what Arrow's does.
+    """
+    group = tables.size * min(1, _ROW_GROUP / max(tables.count, 1))
+    return _MEMORY + _MEMORY_AN_EVENT * (events + tables.count) + 2 * int(group)
 
 
 class _Ingest:
@@ -212,105 +105,118 @@ class _Ingest:
         self._writer, self._con, self._reassert = writer, writer.con, reassert
         self._retracted = retracted_in(writer.con)
         self._same_file = _batches_of(writer.con, origin_sha256)
-        self._accepted: list[_Accepted] = []
+        self._keys, self._texts, self._events = (_Incoming(writer.con, name) for name in ("keys", "words", "puts"))
+        self._commitments = bytearray()  # of the accepted facts, one behind another
+        self._ends: dict[int, bytes] = {}  # of the bodies that refer to older facts, by seq
         self.batch = writer.head.seq + 1
         self.next_seq = self.batch + 1
         self.counts = {"accepted": 0, "duplicate": 0, "superseding": 0, "stale_repeat": 0}
 
     def take(self, table: pa.Table) -> None:
         """Judge the facts of a table in order, and store the words of those that are accepted."""
-        digests, keys = table["digest"].to_pylist(), table["key"].to_pylist()
+        dropped = self._judged(table)
+        if dropped:
+            table = table.filter(pa.array([row not in dropped for row in range(len(table))]))
+        if len(table):
+            self.counts["accepted"] += len(table)
+            self._commitments += b"".join(table["commitment"].to_pylist())
+            self._store(table)
+            self.next_seq += len(table)
+
+    def _judged(self, table: pa.Table) -> set[int]:
+        """The rows of a table that are not accepted. Only a key that was said before leaves anything to judge."""
+        keys, digests = table["key"].to_pylist(), table["digest"].to_pylist()
         puts = self._puts_of(table)
-        first, kept = self.next_seq, array("q")
-        supersedes, reasserts = array("q"), array("q")
-        for row, (digest, key) in enumerate(zip(digests, keys, strict=True)):
-            earlier = puts.get(key)
-            if earlier is None:
-                puts[key] = [Put(self.next_seq, digest)]
-                superseded = reasserted = None
+        several = {key for key, times in Counter(keys).items() if times > 1}
+        dropped: set[int] = set()
+        for row in [row for row, key in enumerate(keys) if key in puts or key in several]:
+            earlier = puts.setdefault(keys[row], [])
+            put = Put(self.next_seq + row - len(dropped), digests[row])
+            judgement = judge(
+                earlier, put.digest, retracted=self._retracted, redelivered=self._redelivered, reassert=self._reassert
+            )
+            if judgement.verdict == "accepted":
+                earlier.append(put)
+                self.counts["superseding"] += judgement.supersedes is not None
+                self._ends[put.seq] = _end_of_body(judgement.supersedes, judgement.reasserts)
             else:
-                verdict, superseded, reasserted = judge(
-                    earlier,
-                    digest,
-                    retracted=self._retracted,
-                    redelivered=self._redelivered,
-                    reassert=self._reassert,
-                )
-                if verdict != "accepted":
-                    self.counts[verdict] += 1
-                    continue
-                self.counts["superseding"] += superseded is not None
-                earlier.append(Put(self.next_seq, digest))
-            self.next_seq += 1
-            kept.append(row)
-            supersedes.append(superseded or NONE)
-            reasserts.append(reasserted or NONE)
-        if kept:
-            self.counts["accepted"] += len(kept)
-            accepted = table if len(kept) == len(table) else table.take(pa.array(kept))
-            commitments = b"".join(accepted["commitment"].to_pylist())  # a column would keep its whole table alive
-            self._accepted.append(_Accepted(commitments, supersedes, reasserts))
-            self._store(accepted, first)
+                self.counts[judgement.verdict] += 1
+                dropped.add(row)
+        return dropped
 
     def finish(self, stamp: Stamp, batch: dict[str, Any]) -> None:
         """Append the ingest.batch event and its fact.put events; nothing where no fact was accepted."""
-        if not self._accepted:
+        if not self._commitments:
             return
         self._writer.append([Entry("ingest.batch", {**batch, **self.counts})], stamp)
-        for accepted in self._accepted:
-            self._put(stamp, accepted)
+        for first in range(self.batch + 1, self.next_seq, CHUNK):
+            self._put(stamp, range(first, min(first + CHUNK, self.next_seq)))
 
     def _puts_of(self, table: pa.Table) -> dict[str, list[Put]]:
         """All earlier puts of the keys in the table, in log order, by key."""
-        with _registered(self._con, table.select(["key"])):
-            rows = self._con.execute(
-                "SELECT key, seq, digest FROM texts SEMI JOIN incoming USING (key) ORDER BY seq"
-            ).fetchall()
+        self._keys.show(table.select(["key"]))
+        earlier = "SELECT key, seq, digest FROM texts SEMI JOIN keys USING (key) ORDER BY seq"
         puts: dict[str, list[Put]] = {}
-        for key, seq, digest in rows:
+        for key, seq, digest in self._con.execute(earlier).fetchall():
             puts.setdefault(key, []).append(Put(seq, digest))
         return puts
 
     def _redelivered(self, seq: int) -> bool:
         return any(seq in batch for batch in self._same_file)
 
-    def _store(self, table: pa.Table, first: int) -> None:
-        numbered = table.append_column("seq", pa.array(range(first, first + len(table)), pa.int64()))
-        with _registered(self._con, numbered.drop_columns(["commitment"])):
-            self._con.execute("INSERT INTO texts BY NAME SELECT * FROM incoming")
+    def _store(self, table: pa.Table) -> None:
+        seqs = pa.array(range(self.next_seq, self.next_seq + len(table)), pa.int64())
+        self._texts.show(table.drop_columns(["commitment"]).append_column("seq", seqs))
+        self._con.execute("INSERT INTO texts BY NAME SELECT * FROM words")
 
-    def _put(self, stamp: Stamp, accepted: _Accepted) -> None:
-        """Append a fact.put event for each: `Writer.append` for one kind and many rows."""
-        writer, (before, after) = self._writer, envelope("fact.put", stamp)
-        seq, tail, bodies, hashes = writer.seq, writer.tail, [], []
-        raw, before_it = accepted.commitments, f'{{"batch":{self.batch},"commitment":"{COMMITMENT_TAG}'
-        starts = range(0, len(raw), KEY_BYTES)
-        for start, supersedes, reasserts in zip(starts, accepted.supersedes, accepted.reasserts, strict=True):
-            body = (
-                f'{before_it}{raw[start : start + KEY_BYTES].hex()}",'
-                f'"reasserts":{reasserts or "null"},"supersedes":{supersedes or "null"}}}'
-            )
-            seq += 1
-            tail = link(tail, b'%b%b%b%d,"v":1}' % (before, body.encode(), after, seq))
+    def _put(self, stamp: Stamp, seqs: range) -> None:
+        """Append the fact.put events of `seqs`: `Writer.append` for one kind and many rows."""
+        writer, around = self._writer, envelope("fact.put", stamp)
+        start = seqs.start - self.batch - 1
+        committed = self._commitments[start * KEY_BYTES : (start + len(seqs)) * KEY_BYTES].hex().encode()
+        begin = b'{"batch":%d,"commitment":"%b' % (self.batch, COMMITMENT_TAG.encode())
+        bodies, hashes = [], []
+        for seq, place in zip(seqs, range(0, len(committed), 2 * KEY_BYTES), strict=True):
+            body = begin + committed[place : place + 2 * KEY_BYTES] + self._ends.get(seq, _ALONE)
+            writer.tail = link(writer.tail, around.event(seq, body))
             bodies.append(body)
-            hashes.append(tail)
-        seqs = pa.array(range(writer.seq + 1, seq + 1), pa.int64())
-        writer.seq, writer.tail = seq, tail
-        with _registered(self._con, pa.table({"seq": seqs, "body": bodies, "hash": hashes})):
-            self._con.execute(
-                "INSERT INTO events SELECT seq, ?, 'fact.put', ?, ?, ?, body, hash FROM incoming",
-                [naive(stamp.at), stamp.actor, stamp.reason, stamp.job],
-            )
+            hashes.append(writer.tail)
+        writer.seq = seqs[-1]
+        columns = {"seq": pa.array(seqs, pa.int64()), "body": pa.array(bodies, pa.string()), "hash": hashes}
+        self._events.show(pa.table(columns))
+        self._con.execute(
+            "INSERT INTO events SELECT seq, ?, 'fact.put', ?, ?, ?, body, hash FROM puts",
+            [naive(stamp.at), stamp.actor, stamp.reason, stamp.job],
+        )
 
 
-@contextmanager
-def _registered(con: DuckDBPyConnection, table: pa.Table) -> Iterator[None]:
-    """Let SQL see an Arrow table as `incoming`."""
-    con.register("incoming", table)
-    try:
-        yield
-    finally:
-        con.unregister("incoming")
+def _end_of_body(supersedes: int | None, reasserts: int | None) -> bytes:
+    """What stands behind the commitment in the body of a fact.put."""
+    return f'","reasserts":{reasserts or "null"},"supersedes":{supersedes or "null"}}}'.encode()
+
+
+_ALONE = _end_of_body(None, None)
+
+
+class _Incoming:
+    """An Arrow table as SQL sees it, under one name; `show` puts another of the same columns in its place.
+
+    DuckDB keeps whatever was registered until the transaction ends, so this is registered and not the tables.
+    """
+
+    def __init__(self, con: DuckDBPyConnection, name: str) -> None:
+        self._con, self._name = con, name
+        self._table = pa.table({})
+
+    def show(self, table: pa.Table) -> None:
+        """Let SQL see this table from now on."""
+        known, self._table = self._table.column_names, table
+        if not known:
+            self._con.register(self._name, self)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The table, as Arrow's PyCapsule interface has it."""
+        return self._table.__arrow_c_stream__(requested_schema)
 
 
 def _batches_of(con: DuckDBPyConnection, origin_sha256: str | None) -> list[range]:

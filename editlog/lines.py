@@ -15,65 +15,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import math
-import re
 import sys
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from editlog.canonical import tag
 from editlog.compressed import FAILURES, unpacked
 from editlog.errors import LifelongError, UsageError
+from editlog.parsing import MAX_RECORD, STRUCTURE, parse, too_long
+from editlog.rejects import BadRecordError, Code, Reject, excerpt_of, reject_of
 
-MAX_RECORD = 64 * 1024
-MAX_DEPTH = 16
 MAX_ARRAY = 256 * 1024 * 1024
-MAX_EXCERPT = 200
 
 STANDARD_INPUT = "-"
 
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 1024 * 1024
-# Strings are matched so that brackets inside them are not counted; a flat object is one token, for speed.
-_STRING = rb'"(?:[^"\\]++|\\.)*+'
-_STRUCTURE = re.compile(
-    rb"\{(?:[^]{}[\"]++|" + _STRING + rb'")*+\}|' + _STRING + rb'"?|[]{}[,]',
-    re.DOTALL,
-)
-_FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
-
-
-class Code(StrEnum):
-    """Why a record was rejected: a closed set, for scripts; the reason beside it is for people."""
-
-    NOT_UTF8 = "not-utf8"
-    TOO_LONG = "too-long"
-    TOO_DEEP = "too-deep"
-    NOT_JSON = "not-json"
-    NOT_AN_OBJECT = "not-an-object"
-    DUPLICATE_KEY = "duplicate-key"
-    NOT_FINITE = "not-finite"
-    BAD_TEXT = "bad-text"
-    UNKNOWN_FORMAT = "unknown-format"
-    UNKNOWN_FIELD = "unknown-field"
-    MISSING_FIELD = "missing-field"
-    BAD_FIELD = "bad-field"
-
-
-class BadRecordError(Exception):
-    """A record that cannot be taken, with the code and the reason that its `Reject` will carry."""
-
-    def __init__(self, code: Code, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
 
 
 class Record(NamedTuple):
@@ -86,25 +46,6 @@ class Record(NamedTuple):
     def reject(self, error: BadRecordError) -> Reject:
         """The reject for a record that is good JSON, but not a fact."""
         return reject_of(self.line, self.raw, error)
-
-
-class Reject(NamedTuple):
-    """One record that was left out.
-
-    `line` counts from 1: the line, or the record where the input is an array. `sha256` is the tagged hash of
-    the raw line without its line feed (of an element of an array: without the white space around it),
-    `excerpt` its first 200 characters at most.
-    """
-
-    line: int
-    code: Code
-    reason: str
-    sha256: str
-    excerpt: str
-
-    def to_line(self) -> bytes:
-        """The reject as one line of JSON."""
-        return json.dumps(self._asdict(), ensure_ascii=False).encode("utf-8", errors="replace") + b"\n"
 
 
 class JsonRecords:
@@ -235,13 +176,13 @@ def _skip_line(stream: io.BufferedIOBase, start: bytes, number: int) -> Reject:
         digest.update(raw)
         length += len(raw)
         part = b"" if raw != part else stream.readline(_BLOCK)
-    return Reject(number, Code.TOO_LONG, _too_long(length), tag(digest.digest()), _excerpt(start))
+    return Reject(number, Code.TOO_LONG, too_long(length), tag(digest.digest()), excerpt_of(start))
 
 
 def _elements(array: bytes) -> Iterator[tuple[int, bytes] | Reject]:
     """Cut a JSON array at the commas between its elements; each is checked and parsed by itself later."""
     depth, number, start, end = 0, 0, 0, None
-    for token in _STRUCTURE.finditer(array):
+    for token in STRUCTURE.finditer(array):
         match array[token.start() : token.end()]:
             case b"[" | b"{":
                 depth += 1
@@ -266,142 +207,3 @@ def _elements(array: bytes) -> Iterator[tuple[int, bytes] | Reject]:
         yield reject_of(number + 1, b"", BadRecordError(Code.NOT_JSON, "the array is not closed: the input was cut"))
     elif rest := array[end + 1 :].strip():
         yield reject_of(number + 1, rest, BadRecordError(Code.NOT_JSON, "something stands behind the array's end"))
-
-
-def parse(raw: bytes) -> tuple[dict[str, Any], bool]:
-    """One record's JSON object with its text in NFC, and whether that changed any; raises BadRecordError."""
-    if len(raw) > MAX_RECORD + 1:  # a line may still end in a carriage return
-        raise BadRecordError(Code.TOO_LONG, _too_long(len(raw)))
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
-        raise BadRecordError(Code.TOO_DEEP, f"nested more than {MAX_DEPTH} deep")
-    try:
-        text = raw.decode("utf-8")
-        value = _plain(text)
-        if value is not None and text.isascii():
-            return value, False
-        if value is None:
-            value = _DECODER.decode(text)
-    except UnicodeDecodeError as error:
-        raise BadRecordError(Code.NOT_UTF8, f"not valid UTF-8 at byte {error.start + 1}") from error
-    except json.JSONDecodeError as error:
-        raise BadRecordError(Code.NOT_JSON, f"not JSON: {error.msg} at character {error.pos + 1}") from error
-    except ValueError as error:  # Python refuses to read a number of thousands of digits
-        raise BadRecordError(Code.NOT_JSON, "not JSON that can be read: a number has too many digits") from error
-    if not isinstance(value, dict):
-        raise BadRecordError(Code.NOT_AN_OBJECT, f"a record must be a JSON object, not {_KINDS[type(value)]}")
-    # Only an escape can bring in NUL or a surrogate, and ASCII without escapes is in NFC.
-    escaped = b"\\u" in raw
-    if escaped and any(_FORBIDDEN.search(text) for text in _texts(value)):
-        raise BadRecordError(Code.BAD_TEXT, "its text holds NUL or a lone surrogate")
-    if not escaped and raw.isascii():
-        return value, False
-    normal = _to_nfc(value)
-    return normal, normal != value
-
-
-def _plain(text: str) -> dict[str, Any] | None:
-    """The object that a record is, if that is plain: no escapes, no key twice, no number with a fraction; else None.
-
-    Nearly every line is plain, and to look at the keys as they are decoded would take longer than to decode them. A
-    plain text has two quotation marks for each of its strings, and a key that stood twice would leave some over.
-    """
-    if "\\" in text or not text.startswith("{"):
-        return None
-    value, end = _PLAIN_DECODER.raw_decode(text)
-    plain = end == len(text) and type(value) is dict and text.count('"') == _quotation_marks(value)
-    return value if plain else None
-
-
-def _quotation_marks(value: Any) -> int:
-    """How many a value has as JSON, without escapes; below zero for numbers, which may not be finite."""
-    kind = type(value)
-    if kind is str:
-        return 2
-    if kind is dict:
-        return 2 * len(value) + sum(map(_quotation_marks, value.values()))
-    if kind is list:
-        return sum(map(_quotation_marks, value))
-    return -MAX_RECORD if kind is float else 0
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise BadRecordError(Code.DUPLICATE_KEY, f"the key {_quoted(twice)} stands twice in one object")
-    return value
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _constant(text)
-
-
-def _constant(text: str) -> NoReturn:
-    raise BadRecordError(Code.NOT_FINITE, f"{_quoted(text)} is not a finite number")
-
-
-_PLAIN_DECODER = json.JSONDecoder()
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_constant)
-_KINDS = {
-    list: "an array",
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    type(None): "null",
-}
-
-
-def _depth(raw: bytes) -> int:
-    """How deep brackets outside strings are nested, found without parsing."""
-    depth = deepest = 0
-    for token in _STRUCTURE.finditer(raw):
-        match token[0]:
-            case b"[" | b"{":
-                depth += 1
-                deepest = max(deepest, depth)
-            case b"]" | b"}":
-                depth -= 1
-            case flat if flat[:1] == b"{":
-                deepest = max(deepest, depth + 1)
-    return deepest
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield key
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
-
-
-def _to_nfc(value: Any) -> Any:
-    if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
-    if isinstance(value, dict):
-        return {key: _to_nfc(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_to_nfc(inner) for inner in value]
-    return value
-
-
-def reject_of(line: int, raw: bytes, error: BadRecordError) -> Reject:
-    """The reject of the record at `line` with these bytes."""
-    return Reject(line, error.code, error.reason, tag(hashlib.sha256(raw).digest()), _excerpt(raw))
-
-
-def _excerpt(raw: bytes) -> str:
-    return raw[: 4 * MAX_EXCERPT].decode("utf-8", errors="replace")[:MAX_EXCERPT]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text[:MAX_EXCERPT])
-
-
-def _too_long(length: int) -> str:
-    return f"{length} bytes is more than the {MAX_RECORD} that a record may have"

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
 from editlog import durable
+from editlog.bodies import Hash, Seq
 from editlog.errors import IntegrityError, UsageError
-from editlog.events import Hash, Seq
 from editlog.head import Head
 from editlog.segments import PartName, Segment
 

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple, Protocol
 
 from duckdb import DuckDBPyConnection
 
+from editlog.bodies import MAX_BODY
 from editlog.canonical import canonical_json, commitment, untag
 from editlog.errors import LifelongError
-from editlog.events import GENESIS, MAX_BODY, Stamp, encode, link, moment
+from editlog.events import GENESIS, Stamp, encode, link, moment
 from editlog.history import EVENT_COLUMNS
 from editlog.replica import Replica
 from editlog.session import connected

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from editlog import durable
+from editlog.bodies import Hash, Seq
 from editlog.canonical import HASH_TAG, sha256, tag
 from editlog.errors import Busy, IntegrityError
-from editlog.events import Hash, Seq
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -33,6 +33,7 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "enable_external_access": False,
+    "temp_directory": "",  # words are not written anywhere but to the log
 }
 _INSERT = """
     INSERT INTO events SELECT unnest($1::BIGINT[]), $2, unnest($3::VARCHAR[]), $4, $5, $6,
@@ -221,7 +222,7 @@ def last_moment(con: DuckDBPyConnection) -> datetime:
 def in_memory(files: Sequence[Path] = ()) -> DuckDBPyConnection:
     """A database that is nowhere but in memory, and that reaches no file but these, no network, no extension."""
     config = {name: value for name, value in _SETTINGS.items() if name != "enable_external_access"}
-    con = duckdb.connect(":memory:", config={**config, "temp_directory": ""})
+    con = duckdb.connect(":memory:", config=config)
     if files:
         con.execute(f"SET allowed_paths = [{', '.join(literal(str(path)) for path in files)}]")
     con.execute("SET enable_external_access = false")  # the list of files can be set before this only

@@ -20,10 +20,11 @@ from typing import IO, TYPE_CHECKING
 
 from editlog import durable, endorsement, export, head, redaction, retraction, session, tree, verify
 from editlog.against import verify_against
+from editlog.bodies import OF_A_JOB
 from editlog.draft import Draft
 from editlog.endorsement import Signer
 from editlog.errors import IntegrityError, LifelongError, UsageError
-from editlog.events import OF_A_JOB, VERSION, Entry, Stamp
+from editlog.events import VERSION, Entry, Stamp
 from editlog.fact import Fact
 from editlog.head import Head
 from editlog.history import LoggedFact, require_facts
@@ -39,7 +40,8 @@ from editlog.witness import Witness, inform, last_told, tree_head, warn
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from editlog.ingest import Prepared, Receipt
+    from editlog.ingest import Receipt
+    from editlog.prepared import Prepared
     from editlog.recover import Recovery
 
 _OF_THE_LOG = frozenset(
@@ -145,7 +147,7 @@ class EditLog(Reader):
 
     def prepare(self, facts: Iterable[Fact | Draft]) -> Prepared:
         """Read facts to their end and do everything for `ingest` that needs no lock, in flat memory."""
-        from editlog.ingest import Prepared
+        from editlog.prepared import Prepared
 
         return Prepared(facts, self.directory)
 
@@ -172,6 +174,7 @@ class EditLog(Reader):
         before the log is locked; an exception raised while reading it leaves the log untouched.
         """
         from editlog import ingest
+        from editlog.prepared import Prepared
 
         batch = {
             "origin": origin,
@@ -179,7 +182,7 @@ class EditLog(Reader):
             "rejected": rejected,
             "converted": converted,
         }
-        prepared = nullcontext(facts) if isinstance(facts, ingest.Prepared) else self.prepare(facts)
+        prepared = nullcontext(facts) if isinstance(facts, Prepared) else self.prepare(facts)
         if not dry_run:
             self.drain()
         with prepared as tables, self._writing() as writer:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from editlog.canonical import canonical_json
+from editlog.canonical import canonical_words
 from editlog.fact import Fact, NearMiss, Probes
 
 WORDS = ("prompt", "target", "subject", "relation", "source", "author", "id")
@@ -32,7 +32,7 @@ def naive(at: datetime) -> datetime:
 def more_of(record: Mapping[str, Any]) -> str | None:
     """The parts of a record that are lists to learn from, as canonical JSON; None where it has none."""
     more = {name: record[name] for name in MORE if name in record}
-    return canonical_json(more).decode() if more else None
+    return canonical_words(more).decode() if more else None
 
 
 def fact_of_row(row: Sequence[Any]) -> Fact:

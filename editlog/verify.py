@@ -26,7 +26,7 @@ from editlog import derivation, head, length
 from editlog.canonical import canonical_json, commitment, tag
 from editlog.draft import seal
 from editlog.errors import IntegrityError, LifelongError
-from editlog.events import Stamp, envelope, link
+from editlog.events import Envelope, Stamp, envelope, link
 from editlog.schema import missing_guards
 from editlog.session import DATABASE, tail_of, unchecked
 from editlog.texts import record_of_row
@@ -114,19 +114,19 @@ def _chain(con: DuckDBPyConnection) -> Iterator[Finding]:
 def _event(row: Sequence[Any], previous: bytes) -> Iterator[Finding]:
     seq, at, kind, actor, reason, job, body, chained = row
     try:
-        before, after = _envelope(at, kind, actor, reason, job)
+        around = _envelope(at, kind, actor, reason, job)
         canonical = canonical_json(json.loads(body))
     except (LifelongError, ValueError) as error:
         yield Finding(seq, "body", f"event {seq} cannot be read: {error}")
         return
     if canonical != body.encode():
         yield Finding(seq, "body", f"the body of event {seq} is not canonical JSON")
-    if link(previous, b'%b%b%b%d,"v":1}' % (before, canonical, after, seq)) != chained:
+    if link(previous, around.event(seq, canonical)) != chained:
         yield Finding(seq, "hash", f"the content of event {seq} does not give its hash {tag(chained)}")
 
 
 @lru_cache(maxsize=1024)
-def _envelope(at: datetime, kind: str, actor: str, reason: str | None, job: str | None) -> tuple[bytes, bytes]:
+def _envelope(at: datetime, kind: str, actor: str, reason: str | None, job: str | None) -> Envelope:
     """What stands around the body: all facts of one ingest have the same."""
     return envelope(kind, Stamp(at, actor, reason, job))
 

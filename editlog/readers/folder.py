@@ -7,9 +7,10 @@ from pathlib import Path
 
 from editlog.compressed import plain_suffix
 from editlog.errors import UsageError
-from editlog.lines import Record, Reject
+from editlog.lines import Record
 from editlog.readers.opening import READERS, open_file
 from editlog.readers.rows import Digest
+from editlog.rejects import Reject
 
 
 class FolderRecords:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from editlog.compressed import plain_suffix
-from editlog.lines import JsonRecords, Record, Reject
+from editlog.lines import JsonRecords, Record
 from editlog.readers.parquet import ParquetRecords
 from editlog.readers.table import CsvRecords
+from editlog.rejects import Reject
 
 
 class Records(Protocol):

@@ -10,7 +10,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from editlog.canonical import tag
-from editlog.lines import BadRecordError, Code, Record, Reject, parse, reject_of
+from editlog.lines import Record
+from editlog.parsing import parse
+from editlog.rejects import BadRecordError, Code, Reject, reject_of
 
 
 class Row(NamedTuple):

@@ -16,8 +16,10 @@ from typing import Any
 
 from editlog.compressed import FAILURES, plain_suffix, unpacked
 from editlog.errors import LifelongError
-from editlog.lines import MAX_RECORD, BadRecordError, Code, HashingStream, open_path
+from editlog.lines import HashingStream, open_path
+from editlog.parsing import MAX_RECORD
 from editlog.readers.rows import Row, RowRecords
+from editlog.rejects import BadRecordError, Code
 from editlog.texts import WORDS
 
 TEXT_COLUMNS = frozenset(WORDS) | {"valid_from", "valid_to", "target_new", "src", "alt", "question", "object"}

@@ -12,7 +12,7 @@ from editlog.endorsement import Signer
 from editlog.errors import Busy, UsageError
 from editlog.events import moment
 from editlog.formats import read_facts
-from editlog.lines import Reject
+from editlog.rejects import Reject
 from editlog.store import EditLog, utc_now
 from lifelong.hub import opened
 from lifelong.jobs.progress import Progress

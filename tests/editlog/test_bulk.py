@@ -5,8 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import tracemalloc
 
+import pyarrow as pa
+import pytest
+
+from editlog import ingest, prepared
+from editlog.draft import Draft
 from editlog.fact import Fact
+from editlog.head import Head
+from editlog.session import Writer
 from editlog.store import EditLog
 
 BULK = 20_000
@@ -20,6 +28,27 @@ def test_twenty_thousand_facts_take_seconds(log: EditLog) -> None:
     assert time.process_time() - start < 8  # under 2 on the slow machine it was written on
     assert [fact.fact.target for fact in logged[:2]] == ["City 0", "City 1"]
     assert (log.directory / "edits.duckdb").stat().st_size < 500 * BULK
+
+
+def test_a_large_ingest_keeps_no_more_than_a_part_of_it_in_memory(
+    log: EditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB holds on to every Arrow table that it was shown in a transaction, were it not shown them one by one."""
+    monkeypatch.setattr(prepared, "CHUNK", prepared.ROWS)
+    monkeypatch.setattr(ingest, "CHUNK", prepared.ROWS)
+    kept, commit = [], Writer.commit
+
+    def measured(writer: Writer) -> Head:
+        kept.append(tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes())
+        return commit(writer)
+
+    monkeypatch.setattr(Writer, "commit", measured)
+    drafts = (Draft({"prompt": f"The capital of country {n} is", "target": f"City {n}"}) for n in range(8_192))
+    with log.prepare(drafts) as ready:
+        tracemalloc.start()
+        log.ingest(ready, actor="ada")
+        tracemalloc.stop()
+        assert kept[0] < ready.size / 2
 
 
 def test_no_model_library_is_imported() -> None:

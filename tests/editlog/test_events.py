@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from editlog.bodies import KINDS
 from editlog.canonical import canonical_json
 from editlog.errors import UsageError
-from editlog.events import KINDS, Entry, Stamp, body_of, encode, link
+from editlog.events import Entry, Stamp, body_of, encode, link
 
 MORNING = datetime(2026, 11, 21, 6, 30, tzinfo=UTC)
 EXPERT = "sha256:" + "ab" * 32

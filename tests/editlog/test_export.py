@@ -108,7 +108,7 @@ def test_the_example_in_the_contract_verifies(verify: Verify) -> None:
 
 
 def test_the_contract_names_every_kind() -> None:
-    from editlog.events import KINDS
+    from editlog.bodies import KINDS
 
     text = (ROOT / "docs" / "FORMAT.md").read_text(encoding="utf-8")
     first_cells = re.findall(r"^\| (`[a-z]+\.[a-z_]+`(?:, `[a-z]+\.[a-z_]+`)*) \|", text, re.MULTILINE)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from editlog.fact import Fact
 from editlog.formats import FORMATS, format_of, read_facts, to_fact
-from editlog.lines import BadRecordError, Code, Reject
+from editlog.rejects import BadRecordError, Code, Reject
 
 OWN = {
     "prompt": "The capital of Atlantis is",

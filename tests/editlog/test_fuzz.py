@@ -20,7 +20,7 @@ import pytest
 from editlog.canonical import canonical_json, untag
 from editlog.draft import Draft, draft_of, seal
 from editlog.formats import read_facts
-from editlog.lines import Code, Reject
+from editlog.rejects import Code, Reject
 from editlog.store import EditLog
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,9 @@ import unicodedata
 import pytest
 
 from editlog.errors import LifelongError, UsageError
-from editlog.lines import MAX_RECORD, Code, JsonRecords, Record, Reject
+from editlog.lines import JsonRecords, Record
+from editlog.parsing import MAX_RECORD
+from editlog.rejects import Code, Reject
 
 
 def read(data: bytes, **options):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editlog.fact import Fact
-from editlog.ingest import Put, judge
+from editlog.judgement import Put, judge
 from editlog.store import EditLog
 
 FACTS = [Fact(prompt=f"Key {key} is", target=f"target {target}") for key in range(3) for target in range(3)]

@@ -21,8 +21,8 @@ import pytest
 from editlog.errors import LifelongError, UsageError
 from editlog.fact import Fact
 from editlog.formats import format_of, read_facts, to_fact
-from editlog.lines import Reject
 from editlog.readers import open_records
+from editlog.rejects import Reject
 from lifelong.hub import opened
 
 Records = list[dict[str, Any]]
