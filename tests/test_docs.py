@@ -2,12 +2,14 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import pytest
 
 from lifelong.cli import main
 
@@ -46,3 +48,18 @@ def test_the_readme_names_only_make_targets_that_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, flags=re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)`", readme)) <= targets
+
+
+@pytest.mark.parametrize("page", ["OPERATIONS.md", "JOBS.md"])
+def test_what_an_operator_is_told_to_type_exists(page: str) -> None:
+    """At 3 a.m. nobody should have to guess: each verb that the page names has the options that it shows."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    told = re.findall(r"(?:`|^\$ (?:\S+/)?)(lifelong [^`#\n]+)", text, flags=re.MULTILINE)
+    assert told
+    for line in told:
+        words = shlex.split(line.replace("...", ""))[1:]
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        words = words[2:] if words[0] == "--home" else words
+        name = max((f"lifelong {' '.join(words[:n])}" for n in (1, 2)), key=lambda name: (name in COMMANDS, len(name)))
+        known = {option for command in (main, COMMANDS[name]) for param in command.params for option in param.opts}
+        assert options <= known | {"--help"}, line

@@ -3,19 +3,27 @@
 The vectors are kept as halves, as they are on disk, so a search reads half the memory and takes half the time
 (docs/LOG.md); the product is exact in float32.
 
-The only module of the gate that imports faiss, after torch, so that both share one pool of threads.
+The only module of the gate that imports faiss, and only once an index is built: what merely names a snapshot (status,
+rollback) starts without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
-import torch  # noqa: F401  before faiss: the other order gives each its own OpenMP pool
-
-import faiss  # isort: skip
 from numpy.typing import NDArray
+
+
+def _faiss() -> Any:
+    """faiss, loaded after torch: the other order gives each its own OpenMP pool."""
+    import torch  # noqa: F401, I001
+
+    import faiss
+
+    return faiss
 
 
 class AnchorIndex:
@@ -27,6 +35,7 @@ class AnchorIndex:
             raise ValueError("every anchor needs an id of its own")
         if not np.isfinite(vectors).all():
             raise ValueError("an anchor vector is not finite")
+        faiss = _faiss()
         flat = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         self._index = faiss.IndexIDMap2(flat)
         if len(ids):
@@ -52,6 +61,7 @@ class AnchorIndex:
 def _one_thread() -> Iterator[None]:
     """Two threads make a small search on a busy machine 500 times slower; torch's pool is the same one, so
     put it back."""
+    faiss = _faiss()
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

@@ -43,7 +43,7 @@ def revert(job: str | None, *, source: str | None, change: Change) -> None:
     if (job is None) == (source is None):
         raise click.UsageError("Name either a job or a --source.")
     undo = workspace(change.home).revert(job=job, source=source, **change.recorded).to_dict()
-    emit(undo, change.as_json, lambda: text.pairs(undo))
+    emit(undo, change.as_json, lambda: text.outcome(undo))
 
 
 @click.command()

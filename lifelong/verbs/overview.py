@@ -13,7 +13,6 @@ from editlog.position import AsOf
 from editlog.reader import Reader
 from editlog.store import utc_now
 from lifelong.config import Config, read_recipe
-from lifelong.experts.pack import read_pack
 from lifelong.jobs.admitting import Terms, findings
 from lifelong.jobs.planning import plan_waves, unfinished_job, waiting, wave_groups
 from lifelong.layout import Layout, pack_path
@@ -134,6 +133,8 @@ def _last_job(log: Reader, as_of: int) -> dict[str, Any] | None:
 
 def expert_rows(layout: Layout, at: Served, *, valid_at: datetime | None) -> list[ExpertRow]:
     """The experts of a snapshot; see `Workspace.experts`."""
+    from lifelong.experts.pack import read_pack  # with torch, which a status starts without
+
     snapshot = read_snapshot(layout.snapshots, at.snapshot)
     facts: dict[str, list[str]] = defaultdict(list)
     job: dict[str, str | None] = {}

@@ -36,6 +36,14 @@ def test_the_log_is_read_without_a_model(home: Path, words: str) -> None:
     assert not loaded_by("--home", str(home), *words.split()) & MODEL
 
 
+def test_what_is_served_is_looked_at_and_moved_back_without_a_model() -> None:
+    """`status`, `plan` and `rollback`: half a second of imports, and not the seconds that torch takes."""
+    modules = "lifelong.verbs.overview, lifelong.jobs.rollback, lifelong.snapshots.publishing"
+    code = f"import sys, {modules}; print(*sorted({{'torch', 'faiss', 'transformers'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
 def test_help_takes_less_than_0_4_seconds_of_work() -> None:
     def seconds() -> float:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
