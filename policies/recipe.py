@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from policies.grouping import GroupingPolicy
 from policies.growth import GrowthPolicy
 from policies.merging import Merging
+from policies.recalibration import Recalibration
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Role = Literal["mlp.down", "mlp.up", "attn.out"]
@@ -95,10 +96,14 @@ class Routing(_Section):
     """What turns a wording into an anchor: the shipped encoder, or `sentence-transformers:` and a folder or hub id.
 
     `pending`: how a fact acts before a job has trained it, as a `note` read before the prompt, or not at all (`none`).
+    `recalibrate`: when thresholds are made anew (policies/recalibration.py): by every publication, once the facts have
+    `grown` by the share `recalibrate_growth`, or once the promise was seen to be `broken`.
     """
 
     encoder: Annotated[str, Field(pattern=r"^(masked|sentence-transformers:.+)$", max_length=4096)] = "masked"
     pending: Literal["none", "note"] = "none"
+    recalibrate: Recalibration = "always"
+    recalibrate_growth: Annotated[float, Field(ge=0.0, le=100.0)] = 0.1
 
 
 class Budget(_Section):

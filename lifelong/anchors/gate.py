@@ -17,7 +17,7 @@ import numpy as np
 from editlog.canonical import fold
 from lifelong.anchors import stored
 from lifelong.anchors.encoder import Encoder, Vectors
-from lifelong.anchors.locality import CHUNK, Kept, kept, scored_negatives, thresholds
+from lifelong.anchors.locality import CHUNK, Kept, kept, observed, scored_negatives, thresholds
 from lifelong.anchors.prior import Prior, prior_for
 from lifelong.anchors.recall import Candidates, Recall
 from lifelong.anchors.scope import Candidate, Decision, Scope, ScopedFact, scopes_of, with_relations
@@ -66,6 +66,11 @@ class Gate:
         return self._encoder
 
     @property
+    def facts(self) -> int:
+        """Number of facts that a prompt can be sent to."""
+        return sum(not scope.negative for scope in self._scopes)
+
+    @property
     def scopes(self) -> Sequence[Scope]:
         """The scopes of all facts and of their near misses."""
         return self._scopes
@@ -78,15 +83,22 @@ class Gate:
         encoder: Encoder,
         budget: LocalityBudget,
         prior: Prior | None = None,
+        thresholds: Mapping[str, float] | None = None,
     ) -> Gate:
-        """Embed every anchor of `facts` (live ones, each seq once, unless negative) and calibrate the
-        thresholds; `prior` is the encoder's shipped one, if not given."""
+        """Embed every anchor of `facts` (live ones, each seq once, unless negative) and calibrate the thresholds, if
+        those of an earlier calibration are not given; `prior` is the encoder's shipped one, if not given."""
         scopes, vectors = _embedded(facts, encoder)
         prior = prior or prior_for(encoder)
-        never = dict.fromkeys(prior.tails, float("inf"))
-        gate = cls(scopes, vectors, encoder=encoder, budget=budget, verifier=prior.verifier, thresholds=never)
-        gate.thresholds = thresholds(scored_negatives(gate._recall, prior.verifier), budget, prior)
+        limits = thresholds or dict.fromkeys(prior.tails, float("inf"))
+        gate = cls(scopes, vectors, encoder=encoder, budget=budget, verifier=prior.verifier, thresholds=limits)
+        if thresholds is None:
+            gate.calibrate(prior)
         return gate
+
+    def calibrate(self, prior: Prior | None = None) -> None:
+        """Make the thresholds anew of the facts it is over; only for a gate that nothing uses yet."""
+        scored = scored_negatives(self._recall, self._verifier)
+        self.thresholds = thresholds(scored, self.budget, prior or prior_for(self._encoder))
 
     def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Decision]:
         """Decide each prompt, honouring validity at the moment `at` (aware; now, if not given)."""
@@ -206,6 +218,10 @@ class Gate:
 
     def _scope_of(self, anchor: int) -> Scope:
         return self._scopes[int(self._recall.owner[anchor])]
+
+    def observed(self) -> list[Kept]:
+        """How its thresholds, however old, fare on out-of-scope prompts made of the log, by kind of prompt."""
+        return observed(scored_negatives(self._recall, self._verifier), self.thresholds, self.budget)
 
     def kept(self) -> list[Kept]:
         """Whether the promise of the budget is kept, by kind of prompt, on out-of-scope prompts made of the log."""

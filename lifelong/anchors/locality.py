@@ -7,7 +7,7 @@ kind has a threshold of its own: `thresholds` calibrates them (split conformal,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,6 +101,12 @@ def thresholds(scored: Sequence[Sequence[Scored]], budget: LocalityBudget, prior
     """The log-odds that a candidate must reach, by kind of prompt."""
     rates = promised(budget)
     return {kind: calibrate(list(_of_kind(scored, kind)), rates[kind], prior.tails[kind]) for kind in KINDS}
+
+
+def observed(scored: Sequence[Sequence[Scored]], limits: Mapping[str, float], budget: LocalityBudget) -> list[Kept]:
+    """How thresholds fare on negatives that they were not made of: those of a log that has changed since."""
+    hits = {kind: sum(score >= limits[kind] for score in _of_kind(scored, kind)) for kind in KINDS}
+    return [Kept(k, rate, sum(1 for _ in _of_kind(scored, k)), hits[k]) for k, rate in promised(budget).items()]
 
 
 def kept(scored: Sequence[Sequence[Scored]], budget: LocalityBudget, prior: Prior) -> list[Kept]:

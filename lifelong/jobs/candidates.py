@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from editlog.events import Entry
 from editlog.history import LoggedFact
 from lifelong.anchors.gate import Gate
 from lifelong.editors import Editor
@@ -17,6 +18,7 @@ from lifelong.jobs.audit import Answers, AuditReport, Failure, audit
 from lifelong.jobs.training import Trained
 from lifelong.models.base import Base
 from lifelong.models.edited import EditedModel
+from lifelong.snapshots.calibrating import calibration_entry
 from lifelong.snapshots.publishing import ServingState, build_gate
 from lifelong.snapshots.serving import Served, served_facts
 from policies.audit import Limits, Measured, culprits_among
@@ -56,6 +58,7 @@ class Candidates:
         self._job = job
         self.logged = logged
         self._packs = packs
+        self._calibrated = state.calibrated
         self._answers = answers
         self.editor = editor
         self.accumulated: Accumulated = NOTHING
@@ -134,8 +137,12 @@ class Candidates:
     def gate_over(self, served: Sequence[Served]) -> Gate:
         """The gate over these facts; the last one built is kept, since the one audited is mostly the one published."""
         if self._gate is None or self._gate[0] != tuple(served):
-            self._gate = (tuple(served), build_gate(served, self._recipe))
+            self._gate = (tuple(served), build_gate(served, self._recipe, self._calibrated))
         return self._gate[1]
+
+    def calibration(self, gate: Gate) -> list[Entry]:
+        """What the log is told of the gate that is published, where its thresholds are to stay."""
+        return calibration_entry(gate, self._calibrated, self._recipe)
 
     def _model(self, trained: Mapping[int, Trained]) -> EditedModel:
         served = self.served(trained)

@@ -144,7 +144,7 @@ class Merger:
         self._lease, self._progress = lease, progress
         self._state: ServingState = serving_state(log)
         self._in_use = _in_use(layout, log, self._state)
-        self._gate: Gate = build_gate(self._state.facts, recipe)
+        self._gate: Gate = build_gate(self._state.facts, recipe, self._state.calibrated)
         self._answers = Answers(recipe.audit.max_new_tokens)
         self._facts = {served.seq: served.fact for served in self._state.facts if served.expert}
 

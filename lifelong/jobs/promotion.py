@@ -109,7 +109,9 @@ class Promotion:
                     if trained.expert.hash in hashes
                 ]
                 applied.append(Entry("facts.applied", {"facts": carried, "pack": name}))
-        return packs, [*applied, *self._candidates.accumulated.entries(self._layout, pack_of)], pack_of
+        gate = self._candidates.gate_over(self._candidates.served(accepted))
+        told = [*self._candidates.calibration(gate), *applied]
+        return packs, [*told, *self._candidates.accumulated.entries(self._layout, pack_of)], pack_of
 
     def _write(self, served: Sequence[Served], pack_of: Mapping[str, str]) -> Snapshot:
         """Write `@candidate` and open it from disk."""

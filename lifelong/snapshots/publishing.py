@@ -17,11 +17,13 @@ from editlog.reader import Reader
 from editlog.store import EditLog
 from lifelong.anchors.encoders import encoder_named
 from lifelong.anchors.gate import Gate, LocalityBudget
+from lifelong.snapshots.calibrating import calibrated_gate, last_calibration
 from lifelong.snapshots.serving import Served, served_facts
 from lifelong.snapshots.snapshot import current_id, read_manifest, scoped, serve, write_snapshot
 
 if TYPE_CHECKING:
     from lifelong.layout import Layout
+    from policies.recalibration import Calibrated
     from policies.recipe import Recipe
 
 # The kinds of event that change what is served; the last of them is the position a snapshot stands at.
@@ -33,6 +35,7 @@ SERVING_KINDS = (
     "experts.retired",
     "state.kept",
     "expert.shared",
+    "gate.calibrated",
     "pack.rewritten",
     "snapshot.rolled_back",
 )
@@ -51,7 +54,8 @@ class Shared:
 class ServingState:
     """What the log says is to be served: facts, the packs of their experts, the editor's state, the log's position.
 
-    The pack of the `shared` expert, where there is one, is among the packs.
+    The pack of the `shared` expert, where there is one, is among the packs. `calibrated` is the last calibration that
+    the log knows of.
     """
 
     facts: tuple[Served, ...]
@@ -60,6 +64,7 @@ class ServingState:
     base: str
     state: str | None = None
     shared: Shared | None = None
+    calibrated: Calibrated | None = None
 
 
 def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
@@ -85,6 +90,7 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
         base=base,
         state=next((event.body["state"] for event in reversed(events) if event.kind == "state.kept"), None),
         shared=shared,
+        calibrated=last_calibration(events),
     )
 
 
@@ -114,10 +120,10 @@ def _pack_of(events: Sequence[Event]) -> dict[str, str]:
     return pack_of
 
 
-def build_gate(facts: Sequence[Served], recipe: Recipe) -> Gate:
-    """The gate over these facts, calibrated to the recipe's locality budget."""
+def build_gate(facts: Sequence[Served], recipe: Recipe, last: Calibrated | None = None) -> Gate:
+    """The gate over these facts, calibrated to the recipe's locality budget; `last` is the calibration before."""
     budget = LocalityBudget(unrelated=recipe.locality_budget.unrelated, near=recipe.locality_budget.near)
-    return Gate.build(scoped(facts), encoder=encoder_named(recipe.routing.encoder), budget=budget)
+    return calibrated_gate(scoped(facts), encoder_named(recipe.routing.encoder), budget, recipe, last)
 
 
 def write_state(snapshots: Path, state: ServingState, gate: Gate) -> str:
@@ -159,4 +165,4 @@ def catch_up(layout: Layout, log: EditLog, recipe: Recipe) -> str | None:
     state = serving_state(log)
     if not is_behind(layout, state):
         return None
-    return publish(layout, state, build_gate(state.facts, recipe))
+    return publish(layout, state, build_gate(state.facts, recipe, state.calibrated))

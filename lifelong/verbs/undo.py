@@ -108,7 +108,7 @@ def rebuild(layout: Layout, log: EditLog, recipe: Recipe, *, dry_run: bool) -> R
         was = current_id(layout.snapshots)
     except IntegrityError:
         was = None
-    gate = build_gate(state.facts, recipe)
+    gate = build_gate(state.facts, recipe, state.calibrated)
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch:
             made = write_state(Path(scratch), state, gate)
