@@ -25,6 +25,8 @@ CHUNK = 16
 DATA = Path(__file__).parent / "data"
 PARTS = ("embeddings", "hidden", "hidden_bias", "output", "output_bias")
 GRAMS = (3, 4, 5)
+REMEMBERED = 1 << 15
+"""Texts whose vectors are kept: each job embeds the wordings of the whole log, nearly all of them again."""
 
 Vectors = NDArray[np.float32]
 
@@ -139,16 +141,21 @@ class MaskedEncoder:
         if self._hidden.shape != (2 * d, hidden) or self._output.shape != (hidden, self.dim):
             raise ValueError(f"the tensors of encoder {name} do not fit each other")
         self._features = Features(buckets)
+        self._known: dict[str, Vectors] = {}
         content = b"".join(np.ascontiguousarray(tensors[part]).tobytes() for part in PARTS)
         self.fingerprint = f"sha256:{hashlib.sha256(name.encode() + content).hexdigest()}"
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Embed masked texts, [n, dim]."""
-        out = np.zeros((len(texts), self.dim), dtype=np.float32)
-        for start in range(0, len(texts), CHUNK):
-            bags = [self._features(text) for text in texts[start : start + CHUNK]]
-            out[start : start + len(bags)] = self._forward(bags)[: len(bags)]
-        return out
+        found = {text: vector for text in texts if (vector := self._known.get(text)) is not None}
+        new = [text for text in dict.fromkeys(texts) if text not in found]
+        for start in range(0, len(new), CHUNK):
+            chunk = new[start : start + CHUNK]
+            found.update(zip(chunk, self._forward([self._features(text) for text in chunk]), strict=False))
+        if len(self._known) > REMEMBERED:
+            self._known = {}
+        self._known.update((text, found[text]) for text in new[:REMEMBERED])
+        return np.stack([found[text] for text in texts]) if texts else np.zeros((0, self.dim), dtype=np.float32)
 
     def _forward(self, bags: Sequence[tuple[list[int], list[int]]]) -> Vectors:
         """[CHUNK, dim] whatever the number of bags: a product of another shape could round otherwise."""

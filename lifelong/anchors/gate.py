@@ -103,12 +103,13 @@ class Gate:
     def route(self, prompts: Sequence[str], *, at: datetime | None = None) -> list[Decision]:
         """Decide each prompt, honouring validity at the moment `at` (aware; now, if not given)."""
         moment = at or datetime.now(UTC)
-        chunks = (prompts[i : i + CHUNK] for i in range(0, len(prompts), CHUNK))
-        return [
-            self._exactly(prompt, moment) or self._decide(found, moment)
-            for chunk in chunks
-            for prompt, found in zip(chunk, self._recall.candidates(chunk), strict=True)
-        ]
+        decided = {i: one for i, prompt in enumerate(prompts) if (one := self._exactly(prompt, moment))}
+        left = [i for i in range(len(prompts)) if i not in decided]
+        for start in range(0, len(left), CHUNK):
+            chunk = left[start : start + CHUNK]
+            found = self._recall.candidates([prompts[i] for i in chunk])
+            decided.update((i, self._decide(of_prompt, moment)) for i, of_prompt in zip(chunk, found, strict=True))
+        return [decided[i] for i in range(len(prompts))]
 
     def explain(self, prompt: str, *, at: datetime | None = None, k: int = 5) -> Decision:
         """Decide one prompt and show the best `k` candidates with their evidence, best first."""

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from editlog.canonical import fold
 from lifelong.anchors.subject import Name, NameIndex, guess_name, mask, subject_name
@@ -96,6 +97,7 @@ class Scope:
         return [*self.wordings, *(text.replace(MASK, " ".join(self.name)) for text in self.alike)]
 
 
+@lru_cache(maxsize=1 << 15)
 def mask_name(text: str, name: Name) -> str:
     """`text` with every mention of `name` masked; with its own guess where it does not mention it."""
     found = words(text)
@@ -103,7 +105,8 @@ def mask_name(text: str, name: Name) -> str:
     return mask(text, spans)
 
 
-def scopes_of(fact: ScopedFact) -> list[Scope]:
+@lru_cache(maxsize=1 << 15)
+def scopes_of(fact: ScopedFact) -> tuple[Scope, ...]:
     """The fact's own scope, then one negative scope for each of its near misses."""
     wordings = tuple({fold(text): text for text in reversed((fact.prompt, *fact.rephrases))}.values())[::-1]
     name = subject_name(fact.subject, wordings)
@@ -116,7 +119,7 @@ def scopes_of(fact: ScopedFact) -> list[Scope]:
         valid_from=fact.valid_from,
         valid_to=fact.valid_to,
     )
-    return [own, *(_near_miss(fact, name, text) for text in dict.fromkeys(fact.near_misses))]
+    return (own, *(_near_miss(fact, name, text) for text in dict.fromkeys(fact.near_misses)))
 
 
 def with_relations(scopes: Sequence[Scope]) -> list[Scope]:

@@ -206,13 +206,16 @@ def _mask_from(text: str, spans: Sequence[Span], start: int) -> str:
 def name_vectors(names: Sequence[Name]) -> NDArray[np.float32]:
     """Signatures [n, NAME_DIM] of names, L2-normalised: names that share most letter trigrams lie close; ()
     is zero."""
-    out = np.zeros((len(names), NAME_DIM), dtype=np.float32)
-    for row, name in enumerate(names):
-        for gram in _trigrams(name):
-            code = zlib.crc32(gram.encode())
-            out[row, code % NAME_DIM] += 1.0 if code >> 16 & 1 else -1.0
-    lengths = np.linalg.norm(out, axis=1, keepdims=True)
-    return np.asarray(out / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+    return np.stack([_signature(name) for name in names]) if names else np.zeros((0, NAME_DIM), dtype=np.float32)
+
+
+@lru_cache(maxsize=1 << 15)
+def _signature(name: Name) -> NDArray[np.float32]:
+    out = np.zeros(NAME_DIM, dtype=np.float32)
+    for gram in _trigrams(name):
+        code = zlib.crc32(gram.encode())
+        out[code % NAME_DIM] += 1.0 if code >> 16 & 1 else -1.0
+    return np.asarray(out / (np.linalg.norm(out) or 1.0), dtype=np.float32)
 
 
 def likeness(one: Name, other: Name) -> float:
