@@ -80,17 +80,26 @@ class Answers:
         self._advance = advance
         self._known: dict[tuple[str, str, tuple[tuple[str, float], ...]], str] = {}
 
-    def of(self, model: EditedModel, prompts: Sequence[str], routes: Sequence[Route]) -> list[str]:
-        """The greedy answer to each prompt under its route."""
-        pairs = list(zip(prompts, routes, strict=True))
-        keys = [(prompt, route.note, tuple(model.bank.acting(route))) for prompt, route in pairs]
-        new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._known}
+    def of(
+        self, model: EditedModel, prompts: Sequence[str], routes: Sequence[Route], targets: Sequence[str] | None = None
+    ) -> list[str]:
+        """The greedy answer to each prompt under its route.
+
+        Where it is one of the `targets` (one for each prompt), a single forward pass shows it; the rest is generated.
+        """
+        asked = list(zip(prompts, routes, targets or [None] * len(prompts), strict=True))
+        keys = [(prompt, route.note, tuple(model.bank.acting(route))) for prompt, route, _ in asked]
+        new = {key: one for key, one in zip(keys, asked, strict=True) if key not in self._known}
+        pairs = {key: (prompt, target) for key, (prompt, _, target) in new.items() if target is not None}
+        said = model.said(list(pairs.values()), routes=[new[key][1] for key in pairs], within=self._max_new_tokens)
+        self._known.update((key, text) for key, text in zip(pairs, said, strict=True) if text is not None)
+        left = {key: one for key, one in new.items() if key not in self._known}
         texts = model.generate(
-            [prompt for prompt, _ in new.values()],
-            routes=[route for _, route in new.values()],
+            [prompt for prompt, _, _ in left.values()],
+            routes=[route for _, route, _ in left.values()],
             max_new_tokens=self._max_new_tokens,
         )
-        self._known.update(zip(new, texts, strict=True))
+        self._known.update(zip(left, texts, strict=True))
         if self._advance:
             self._advance(len(prompts))
         return [self._known[key] for key in keys]
@@ -163,11 +172,12 @@ def _takers(seen: Sequence[_Seen], new: Sequence[Served]) -> dict[int, int]:
     return taken
 
 
-def _see(model: EditedModel, answers: Answers, questions: Sequence[_Question]) -> list[_Seen]:
-    """Each question with the route it takes at its moment and the answer it gets."""
+def _see(model: EditedModel, answers: Answers, questions: Sequence[_Question], *, hit: bool = True) -> list[_Seen]:
+    """Each question with the route it takes at its moment and the answer it gets: mostly the target, if it is a hit."""
     prompts = [question.prompt for question in questions]
     routes = model.route_each(prompts, [question.moment for question in questions])
-    return list(zip(questions, routes, answers.of(model, prompts, routes), strict=True))
+    targets = [question.served.fact.target for question in questions] if hit else None
+    return list(zip(questions, routes, answers.of(model, prompts, routes, targets), strict=True))
 
 
 def _check_wordings(seen: Sequence[_Seen]) -> dict[int, FactCheck]:
@@ -209,7 +219,7 @@ def _check_near_misses(
     asked = [question for question in near if fold(question.prompt) not in governed]
     plain = answers.of(model, [question.prompt for question in asked], [MISS] * len(asked))
     good = 0
-    for (_, route, after), before in zip(_see(model, answers, asked), plain, strict=True):
+    for (_, route, after), before in zip(_see(model, answers, asked, hit=False), plain, strict=True):
         good += after == before
         if after != before and route.fact is not None:
             suspects[route.fact] += 1

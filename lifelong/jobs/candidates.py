@@ -8,7 +8,7 @@ from random import Random
 
 from editlog.events import Entry
 from editlog.history import LoggedFact
-from lifelong.anchors.gate import Gate
+from lifelong.anchors.gate import Gate, ScopedFact
 from lifelong.editors import Editor
 from lifelong.experts.bank import Bank
 from lifelong.experts.expert import Expert
@@ -21,6 +21,7 @@ from lifelong.models.edited import EditedModel
 from lifelong.snapshots.calibrating import calibration_entry
 from lifelong.snapshots.publishing import ServingState, build_gate
 from lifelong.snapshots.serving import Served, served_facts
+from lifelong.snapshots.snapshot import scoped
 from policies.audit import Limits, Measured, culprits_among
 from policies.recipe import Recipe
 
@@ -62,7 +63,7 @@ class Candidates:
         self._answers = answers
         self.editor = editor
         self.accumulated: Accumulated = NOTHING
-        self._gate: tuple[tuple[Served, ...], Gate] | None = None
+        self._gate: tuple[tuple[ScopedFact, ...], Gate] | None = None
         older = [served for served in state.facts if served.expert]
         draw = Random(f"{seed}/{job}")  # noqa: S311 - a sample to audit, not a secret
         self.live = len(older)
@@ -135,9 +136,13 @@ class Candidates:
         return served_facts(after)
 
     def gate_over(self, served: Sequence[Served]) -> Gate:
-        """The gate over these facts; the last one built is kept, since the one audited is mostly the one published."""
-        if self._gate is None or self._gate[0] != tuple(served):
-            self._gate = (tuple(served), build_gate(served, self._recipe, self._calibrated))
+        """The gate over these facts; the last one built is kept, since the one audited is mostly the one published.
+
+        It knows nothing of experts, so facts that were trained again need no other.
+        """
+        facts = tuple(scoped(served))
+        if self._gate is None or self._gate[0] != facts:
+            self._gate = (facts, build_gate(served, self._recipe, self._calibrated))
         return self._gate[1]
 
     def calibration(self, gate: Gate) -> list[Entry]:

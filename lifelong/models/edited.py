@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ from lifelong.experts.pack import read_pack
 from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.snapshots.serving import Served
 from lifelong.snapshots.snapshot import Snapshot
+
+_CHANGE_NO_GREEDY_TOKEN = {
+    *("transformers_version", "_from_model_config", "use_cache", "cache_implementation"),
+    *("do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "max_length", "max_new_tokens"),
+    *("bos_token_id", "eos_token_id", "pad_token_id", "output_attentions", "output_hidden_states"),
+}
+"""The settings of transformers' decoding under which the next token is simply the likeliest one."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,20 @@ class EditedModel:
                 leading = [*came_first, False].index(False)
                 scores[i] = TargetScore(sum(came_first), leading, len(answers[i]), predicted)
         return [scores[i] for i in range(len(pairs))]
+
+    def said(self, pairs: Sequence[tuple[str, str]], *, routes: Sequence[Route], within: int) -> list[str | None]:
+        """The greedy answer to each (prompt, target) where it is the target, of at most `within` tokens; else None.
+
+        Greedy decoding says the target where each of its tokens, end-of-text included, comes first behind those before
+        it: one forward pass shows it. None, too, for a model whose own settings change what is decoded, and where
+        tokens are weighed.
+        """
+        settings = getattr(self.base.model, "generation_config", None)
+        if self.weighs_tokens or settings is None or not settings.to_diff_dict().keys() <= _CHANGE_NO_GREEDY_TOKEN:
+            return [None] * len(pairs)
+        decode = partial(self.base.tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        scores = self.target_logits(pairs, routes=routes)
+        return [str(decode(one.predicted[:-1])) if one.matched == one.total <= within else None for one in scores]
 
     @torch.no_grad()
     def next_logits(
