@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.growth import place_of
 
-Method = Literal["distil", "cat", "linear", "ties", "dare_linear", "dare_ties"]
+Method = Literal["distil", "cat_distil", "cat", "linear", "ties", "dare_linear", "dare_ties"]
 
 
 class Merging(BaseModel):
@@ -24,8 +24,10 @@ class Merging(BaseModel):
 
     `policy`: `none`; `budget`, until no more than `experts` experts and `bytes` bytes are left (0: no such limit);
     `tiered`, `fanout` experts of one size as soon as there are so many; `pool`, one expert for each of `experts` places
-    (the growth policy `fixed_pool`). `facts_per_expert` limits what a merged expert holds (not in a pool), `rank` its
-    rank (0: the recipe's; `cat` keeps all ranks then). `density`: the share of numbers that TIES and DARE keep.
+    (the growth policy `fixed_pool`). `method`: training on the facts (`distil`), arithmetic on the experts, or
+    `cat_distil`: `cat` where the whole group still answers, trained on from there where not. `facts_per_expert` limits
+    what a merged expert holds (not in a pool), `rank` its rank (0: the recipe's; `cat` keeps all ranks then).
+    `density`: the share of numbers that TIES and DARE keep.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lifelong.results import Merge
 
 # Those of policies/merging.py, which would load pydantic for a `--help`.
-METHODS = ("distil", "cat", "linear", "ties", "dare_linear", "dare_ties")
+METHODS = ("distil", "cat_distil", "cat", "linear", "ties", "dare_linear", "dare_ties")
 _UNITS = {"": 0, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 

@@ -47,9 +47,13 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Wave:
-    """Lessons trained in one pass, grouped by the expert that is to hold them: one inner tuple an expert."""
+    """Lessons trained in one pass, grouped by the expert that is to hold them: one inner tuple an expert.
+
+    `begin`, where given, has for each group a low-rank expert to go on from, or None; an editor may pass it over.
+    """
 
     groups: tuple[tuple[Lesson, ...], ...]
+    begin: tuple[Expert | None, ...] = ()
 
     @property
     def lessons(self) -> list[Lesson]:

@@ -140,12 +140,12 @@ class FactorStack:
             value.sub_(first / spread * (rate * self._units[i])[:, None, None])
 
     @torch.no_grad()
-    def load(self, factors: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Set A [rank, in] and B [out, rank] of the first expert, site by site."""
+    def load(self, factors: Sequence[tuple[Tensor, Tensor]], place: int = 0) -> None:
+        """Set A [rank, in] and B [out, rank] of one expert, site by site; of fewer ranks, its first ones."""
         for i, (a, b) in enumerate(factors):
             keys, values = self._values[2 * i], self._values[2 * i + 1]
-            keys[0] = a.to(keys.device)
-            values[0] = b.to(values.device)
+            keys[place, : len(a)] = a.to(keys.device)
+            values[place, :, : len(a)] = b.to(values.device)
 
     def of(self, place: int) -> dict[str, tuple[Tensor, Tensor]]:
         """A and B of one expert by site path, as they are now."""

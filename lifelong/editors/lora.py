@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from lifelong.editors import Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.parallel import Fitted, fit_stack
@@ -55,6 +56,7 @@ class LoraEditor(Editor):
             dials=dials,
             steps=steps or dials.steps,
             seed=seed,
+            begin={place: _factors(expert) for place, expert in enumerate(wave.begin) if expert},
             advance=lambda done: advance(sum(len(wave.groups[i]) for i in done)) if advance else None,
         )
         experts = [self._expert(base, group, fit) for group, fit in zip(wave.groups, fitted, strict=True)]
@@ -79,6 +81,12 @@ class LoraEditor(Editor):
             base=base.fingerprint,
             kind=kind_of(next(iter(tensors.values()))),
         )
+
+
+def _factors(expert: Expert) -> dict[str, tuple[Tensor, Tensor]]:
+    """A and B of a low-rank expert by site path, float32."""
+    floats = {site: delta.floats() for site, delta in expert.tensors.items() if isinstance(delta, LowRank)}
+    return {site: (low_rank.a.float(), low_rank.b.float()) for site, low_rank in floats.items()}
 
 
 EDITOR = LoraEditor

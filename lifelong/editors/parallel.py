@@ -7,7 +7,7 @@ composition, seed and thread count gives the same experts every time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -84,17 +84,21 @@ def fit_stack(
     dials: Training,
     steps: int,
     seed: int,
+    begin: Mapping[int, Mapping[str, tuple[Tensor, Tensor]]] | None = None,
     advance: Callable[[Sequence[int]], None] | None = None,
 ) -> list[Fitted]:
     """Fit one expert for each name on the rows that carry its index.
 
-    An expert depends on its name, the seed and its own rows alone. `advance` hears which experts are done.
+    An expert depends on its name, the seed, its own rows and where it begins alone: at its own keys, or, where
+    `begin` names its place, at these A and B by site path. `advance` hears which experts are done.
     """
     upper = UpperLayers(base, list(sites))
     chunks = list(chunks_of(base, upper, rows))
     stack = FactorStack(base, sites, names, rank, seed)
     shown = [chunk for chunk in chunks if chunk.targets is not None and not chunk.beside]
     stack.align([_examples(base, upper, chunk, sites) for chunk in shown])
+    for place, factors in (begin or {}).items():
+        stack.load([factors[site.path] for site in sites], place)
     members = list(range(len(names)))
     done: dict[int, Fitted] = {}
     for step in range(steps + 1):

@@ -46,10 +46,6 @@ if TYPE_CHECKING:
     from lifelong.jobs.progress import Progress
     from lifelong.workspace import Workspace
 
-WORK = "merging"
-"""The folder under `runs/` of a merge under way."""
-
-
 @dataclass(frozen=True)
 class _InUse:
     """The experts that may be merged: what the policy knows of them, their packs, and which hold a retracted fact."""
@@ -84,7 +80,9 @@ def merge_as_policy_says(workspace: Workspace, lease: Lease, *, actor: str) -> M
     dials = workspace.recipe.merging
     if dials.policy == "none":
         return None
-    return _merged(workspace, dials, lease, actor=actor, reason=f"the recipe's policy {dials.policy}")
+    done = _merged(workspace, dials, lease, actor=actor, reason=f"the recipe's policy {dials.policy}")
+    shutil.rmtree(workspace.layout.merging, ignore_errors=True)
+    return done
 
 
 def _merged(workspace: Workspace, dials: Merging, lease: Lease, *, actor: str, reason: str | None) -> Merge:
@@ -153,46 +151,58 @@ class Merger:
         groups = tried = _groups(self._in_use, self._dials, self._recipe)
         kept: dict[Group, Expert] = {}
         while tried:
-            made = self._make(tried)
-            held = self._held(made)
-            kept.update((group, made[group]) for group in held)
+            held = self._settled(tried)
+            kept.update(held)
             tried = [half for group in tried if group not in held for half in halves(group)]
         if kept:
             self._publish(kept, actor=actor, reason=reason)
-        shutil.rmtree(self._layout.runs / WORK, ignore_errors=True)
+        shutil.rmtree(self._layout.merging, ignore_errors=True)
         self._progress.done()
         gone = sum(one.bytes for group in kept for one in group)
         after = sum(one.bytes for one in self._in_use.carried.values()) - gone
         after += sum(_nbytes(expert) for expert in kept.values())
         return _result(self._dials, self._in_use, groups, kept=list(kept), bytes_after=after, dry_run=False)
 
-    def _make(self, groups: Sequence[Group]) -> dict[Group, Expert]:
-        """The expert that each group becomes."""
+    def _settled(self, groups: Sequence[Group]) -> dict[Group, Expert]:
+        """The groups that hold, with the expert that each becomes; what is trained begins anew, or at `cat`."""
         self._progress.stage("merge", sum(len(one.facts) for group in groups for one in group))
-        if self._dials.method != "distil":
-            fresh = [group for group in groups if len(group) > 1]
-            return {group: self._mixed(group) for group in fresh} | self._distilled(set(groups) - set(fresh))
-        return self._distilled(groups)
+        method = self._dials.method
+        # The weights of an expert that holds a retracted fact must not go into another one.
+        pure = [group for group in groups if not any(one.expert in self._in_use.stale for one in group)]
+        mixable = [group for group in pure if len(group) > 1]
+        mixed = {} if method == "distil" else {group: self._mixed(group) for group in mixable}
+        held = self._held(mixed)
+        left = [group for group in groups if group not in (held if method == "cat_distil" else mixed)]
+        return held | self._held(self._distilled(left, mixed))
 
-    def _distilled(self, groups: Iterable[Group]) -> dict[Group, Expert]:
-        """Experts trained anew on all facts of their group, wave by wave."""
+    def _distilled(self, groups: Sequence[Group], begin: Mapping[Group, Expert]) -> dict[Group, Expert]:
+        """Experts trained on all facts of their group, wave by wave; from where they `begin`, or anew."""
         found: dict[Group, Expert] = {}
-        trainer = Trainer(self._base, self._recipe, self._layout.runs / WORK, seed=0)
+        trainer = Trainer(self._base, self._recipe, self._layout.merging, seed=0)
         for wave in _waves(groups, self._recipe.grouping.wave):
             numbers = tuple(tuple(sorted(seq for one in group for seq in one.facts)) for group in wave)
-            steps = self._recipe.training.retry_steps
-            trained = trainer.fit(self._facts, numbers, steps=steps, advance=self._progress.advance)
+            known = tuple(begin.get(group) for group in wave)
+            trained = trainer.fit(
+                self._facts,
+                numbers,
+                steps=self._recipe.training.retry_steps,
+                begin=known if any(known) else (),
+                advance=self._progress.advance,
+            )
             found.update((group, trained[seqs[0]].expert) for group, seqs in zip(wave, numbers, strict=True))
         return found
 
     def _mixed(self, group: Group) -> Expert:
         """One expert by arithmetic on the factors of a group."""
         dials, experts = self._dials, [self._in_use.expert(one.expert) for one in group]
-        how = {"recipe": self._recipe.digest, **dials.model_dump(include={"method", "rank", "density"})}
+        method, rank = dials.method, dials.rank
+        if method == "cat_distil":  # what may be trained on from has the rank of what is trained
+            method, rank = "cat", self._recipe.experts.rank
+        how = {"recipe": self._recipe.digest, "method": method, "rank": rank, "density": dials.density}
         tensors = {}
         for site in sorted({site for expert in experts for site in expert.tensors}):
             parts = [delta for e in experts if isinstance(delta := e.tensors.get(site), LowRank)]
-            whole = merged(dials.method, parts, rank=dials.rank, density=dials.density, seed=0)
+            whole = merged(method, parts, rank=rank, density=dials.density, seed=0)
             tensors[site] = stored_as(whole.a, whole.b, self._recipe.experts.dtype)
         self._progress.advance(sum(len(one.facts) for one in group))
         return Expert(
@@ -203,13 +213,19 @@ class Merger:
             kind=kind_of(next(iter(tensors.values()))),
         )
 
-    def _held(self, made: Mapping[Group, Expert]) -> set[Group]:
+    def _held(self, made: Mapping[Group, Expert]) -> dict[Group, Expert]:
         """The groups whose facts are all answered at least as well as before, and spoil no more near misses."""
+        if not made:
+            return {}
         moved = {seq: expert.hash for group, expert in made.items() for one in group for seq in one.facts}
         before = self._audited(self._state.facts, moved, ())
         now = [replace(one, expert=moved.get(one.seq, one.expert)) for one in self._state.facts]
         after = self._audited(now, moved, list(made.values()))
-        return {group for group in made if all(_as_good(seq, before, after) for one in group for seq in one.facts)}
+        return {
+            group: expert
+            for group, expert in made.items()
+            if all(_as_good(seq, before, after) for one in group for seq in one.facts)
+        }
 
     def _audited(self, served: Sequence[Served], moved: Mapping[int, str], experts: Sequence[Expert]) -> AuditReport:
         packs = [read_pack(self._layout.experts, name) for name in self._state.packs]

@@ -92,11 +92,15 @@ class Trainer:
         groups: WaveGroups,
         *,
         steps: int | None = None,
+        begin: tuple[Expert | None, ...] = (),
         advance: Callable[[int], None] | None = None,
     ) -> dict[int, Trained]:
-        """Train one wave, or read it where it is already finished; results by fact number, none of a wave given up."""
+        """Train one wave, or read it where it is already finished; results by fact number, none of a wave given up.
+
+        `begin`: see `Wave`.
+        """
         steps = steps or self._recipe.training.steps
-        wave = Wave(tuple(tuple(lesson_of(facts[seq]) for seq in group) for group in groups))
+        wave = Wave(tuple(tuple(lesson_of(facts[seq]) for seq in group) for group in groups), begin)
         name = self._name(wave, steps)
         if name in self._given_up:
             self.untrained.update((seq, self._given_up[name]) for group in groups for seq in group)
@@ -178,7 +182,7 @@ class Trainer:
         self.state = edit.state if self.editor.accumulates or edit.state else self.state
 
     def _name(self, wave: Wave, steps: int) -> str:
-        """What shapes a wave's result: base, recipe, seed, steps, and its lessons in their groups and order."""
+        """What shapes a wave's result: base, recipe, seed, steps, its lessons in their groups, where these begin."""
         shape = {
             "base": self._base.fingerprint,
             "recipe": self._recipe.digest,
@@ -186,6 +190,7 @@ class Trainer:
             "steps": steps,
             "groups": [[lesson.digest for lesson in group] for group in wave.groups],
             **({"state": self.state.name} if self.state else {}),
+            **({"begin": [one and one.hash for one in wave.begin]} if wave.begin else {}),
         }
         return sha256(b"lifelong/wave/v1\x00", canonical_json(shape)).hex()[:32]
 

@@ -63,6 +63,14 @@ def test_the_same_wave_gives_the_same_experts(base: Base, edit: Edit, lessons: l
     assert again.outcomes == edit.outcomes
 
 
+def test_a_group_may_go_on_from_an_expert(base: Base, edit: Edit, lessons: list[Lesson], recipe: Recipe) -> None:
+    begun = Wave(as_groups(lessons[:2]), begin=(edit.experts[0], None))
+    outcomes = editor_of(recipe).fit(base, begun, seed=0).outcomes
+    anew = edit.outcomes[lessons[1].digest]
+    assert outcomes[lessons[0].digest].steps == 0 < anew.steps, "it answers already, but for its rounding"
+    assert outcomes[lessons[1].digest].steps == anew.steps
+
+
 def test_another_seed_gives_other_experts(base: Base, edit: Edit, lessons: list[Lesson], recipe: Recipe) -> None:
     other = fit(base, recipe, as_groups(lessons), seed=1)
     assert not {expert.hash for expert in other.experts} & {expert.hash for expert in edit.experts}
