@@ -1,9 +1,9 @@
 """What the encoder learns from: masked wordings by relation, and pairs of the tuning halves with their near
 misses.
 
-Relations come from ParaRel's patterns, from `relations.txt` and from Wikidata's labels; pairs from tuning
-records outside `fit_fold`. A text may belong to several relations ("[X] is located in"); such are never each
-other's negatives.
+Relations come from ParaRel's patterns, from `relations.txt` and `wordings.txt`, and from Wikidata's labels;
+pairs from tuning records outside `fit_fold`. A text may belong to several relations ("[X] is located in"); such are
+never each other's negatives.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from lifelong.anchors.encoder import LexicalEncoder
@@ -38,6 +39,9 @@ LABEL_FORMS = (
     "What {r} is [X] associated with?",
     "Name the {r} of [X].",
 )
+NAME_FORMS = ("The {r} of [X] is", "Who is the {r} of [X]?", "What is [X]'s {r}?", "[X] {r}")
+"""Forms of a relation's other names: fewer, so that whole sentences are not drowned by bare words."""
+WRITTEN = ("relations.txt", "wordings.txt")
 
 _FIELD = re.compile(r"^(?:The (.+) of \[X\] is|\[X\] (.+))$")
 
@@ -66,6 +70,7 @@ class Corpus:
         return list(dict.fromkeys([*(t for ts in self.relations.values() for t in ts), *of_pairs]))
 
 
+@lru_cache(maxsize=1 << 18)
 def norm(text: str) -> str:
     """The form in which wordings are compared."""
     return " ".join(MASK if part is None else part for part in _parts(text))
@@ -102,7 +107,7 @@ def corpus(left_out: int | None = None) -> Corpus:
 
 
 def _without(made: Corpus, fold: int) -> Corpus:
-    """The corpus without any wording of the fold's relations, labelled or not.
+    """The corpus without any wording of the fold's relations, labelled or not, be it another relation's too.
 
     A wording without a label counts to the relation whose wordings it shares most words and letters with.
     """
@@ -117,7 +122,11 @@ def _without(made: Corpus, fold: int) -> Corpus:
             for text, i in zip(wordings, nearest, strict=True)
         ]
 
-    left = Corpus({r: of_it for r, of_it in made.relations.items() if fold_of(r) != fold})
+    def stays(text: str) -> bool:
+        return all(fold_of(r) != fold for r in made.relations_of[norm(text)])
+
+    others = {r: list(filter(stays, of_it)) for r, of_it in made.relations.items() if fold_of(r) != fold}
+    left = Corpus({r: of_it for r, of_it in others.items() if of_it})
     for stream, pairs in made.pairs.items():
         out = [
             any(each)
@@ -136,12 +145,11 @@ def relations() -> dict[str, list[str]]:
     """Wordings by relation: one name for a Wikidata label and the ParaRel relations that mean the same."""
     found: dict[str, list[str]] = defaultdict(list)
     same: dict[str, str] = {}
-    for line in (Path(__file__).parent / "relations.txt").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            head, wordings = line.split(" = ", 1)
-            label = re.sub(r"( P\d+)+$", "", head)
-            same.update(dict.fromkeys(re.findall(r"\bP\d+\b", head), label))
-            found[label] += wordings.split(" | ")
+    for head, items in written():
+        label = re.sub(r"( P\d+)+$", "", head)
+        same.update(dict.fromkeys(re.findall(r"\bP\d+\b", head), label))
+        for item in items:
+            found[label] += [item] if MASK in item else [form.format(r=item) for form in NAME_FORMS]
     for line in (data_folder() / "pararel-patterns.jsonl").read_text("utf-8").splitlines():
         item = json.loads(line)
         relation = item["relation"]
@@ -157,6 +165,15 @@ def relations() -> dict[str, list[str]]:
         if not re.fullmatch(r"P\d+", label):
             found[label] += [form.format(r=label) for form in LABEL_FORMS]
     return {relation: list(dict.fromkeys(texts)) for relation, texts in found.items()}
+
+
+def written() -> Iterable[tuple[str, list[str]]]:
+    """Heads of the lines written for this project, and what stands behind each: wordings, and other names."""
+    for name in WRITTEN:
+        for line in (Path(__file__).parent / name).read_text("utf-8").splitlines():
+            if line and not line.startswith("#"):
+                head, items = line.split(" = ", 1)
+                yield head, items.split(" | ")
 
 
 def _pairs(stream: str, made: Corpus) -> list[Pair]:

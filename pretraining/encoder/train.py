@@ -12,8 +12,11 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -27,24 +30,26 @@ from lifelong.anchors.encoder import PARTS, Features
 from lifelong.anchors.prior import DATA
 from lifelong.anchors.text import words
 from pretraining.encoder.corpus import LABEL_FORMS, Corpus, Pair, corpus, norm
+from pretraining.encoder.dressing import dressed
 from pretraining.settings import data_folder
 
-NAME = "masked-2"
-BUCKETS, WIDTH, HIDDEN, DIM = 24576, 80, 384, 128
+NAME = "masked-3"
+BUCKETS, WIDTH, HIDDEN, DIM = 32768, 96, 384, 128
 LEARNING_RATE = 3e-3
 TEMPERATURE = 0.06
 DROPOUT = 0.3
 SHARES = {
-    "relations": 80,
-    "counterfact": 40,
+    "relations": 120,
+    "counterfact": 24,
     "zsre": 24,
     "knowedit": 24,
     "wikibigedit": 24,
     "halluedit": 24,
-    "made_up": 32,
-    "text": 16,
+    "made_up": 24,
+    "text": 12,
 }
 NEAREST, REFRESH = 10, 250
+DRESSED = 0.1  # of the wordings of either side
 VERB_FORMS = (
     "Who {v}ed [X]?",
     "By whom was [X] {v}ed?",
@@ -53,7 +58,7 @@ VERB_FORMS = (
     "[X], {v}ed by",
     "What is the name of the one who {v}ed [X]?",
 )
-MAX_RELATIONS = 6  # of one text; the rest of an ambiguous one is dropped
+_NAMES = re.compile(r"(?<= )[A-Z][a-z]+(?: [A-Z][a-z]+)*")
 SURELY_OTHER = 0.55  # an unlabelled pair's in-batch negatives that look more alike than this may be the same relation
 
 
@@ -94,6 +99,7 @@ class Batches:
         self._draw = random.Random(seed)
         self._noise = np.random.default_rng(seed)
         self._features = Features(BUCKETS)
+        self._kept = frozenset(made.texts())
         self._cache: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._names = {name: i for i, name in enumerate(made.relations)}
         self._labelled = [r for r, texts in made.relations.items() if len(texts) > 1]
@@ -105,6 +111,7 @@ class Batches:
 
         said = Counter(word.text for sentence in self._sentences for word in words(sentence) if word.text.isalpha())
         self._nouns = [word for word, count in said.items() if len(word) > 3 and 3 <= count <= 500]
+        self._proper = [name for line in self._sentences for name in _NAMES.findall(line[1:])]
 
     def next(self) -> list[Pair]:
         """One batch."""
@@ -112,6 +119,7 @@ class Batches:
         for stream, share in SHARES.items():
             if stream in self._made.pairs:
                 pairs += self._draw.choices(self._made.pairs[stream], k=share)
+        pairs = [replace(pair, one=self._dress(pair.one), other=self._dress(pair.other)) for pair in pairs]
         pairs += [self._made_up() for _ in range(SHARES["made_up"])]
         return pairs + [Pair(text, text) for text in self._draw.choices(self._sentences, k=SHARES["text"])]
 
@@ -120,7 +128,10 @@ class Batches:
         one, other = self._draw.sample(self._made.relations[relation], 2)
         near = self._neighbours.get(relation)
         against = (self._draw.choice(self._made.relations[self._draw.choice(near)]),) if near else ()
-        return Pair(one, other, relation, tuple(t for t in against if norm(t) not in (norm(one), norm(other))))
+        return Pair(one, other, relation, tuple(t for t in against if relation not in self._made.relations_of[norm(t)]))
+
+    def _dress(self, text: str) -> str:
+        return dressed(text, self._proper, self._draw) if self._draw.random() < DRESSED else text
 
     def _made_up(self) -> Pair:
         """A relation that nobody has: any word, in two forms of asking. It teaches what is form and what is
@@ -143,32 +154,37 @@ class Batches:
         self._neighbours = {names[i]: [names[j] for j in row] for i, row in enumerate(found)}
 
     def bags(self, texts: list[str], dropout: float) -> tuple[tuple, tuple]:
-        """Features of the texts, each left out with probability `dropout`."""
-        both: tuple[list, list] = ([], [])
-        for text in texts:
-            for side, ids in zip(both, self._ids(text), strict=True):
-                kept = ids[self._noise.random(len(ids)) >= dropout] if dropout else ids
-                side.append(kept if len(kept) else ids)
-        return tuple(_ragged(side) for side in both)
+        """Features of the texts, each left out with probability `dropout`; a text keeps its first if none is left."""
+        both = zip(*(self._ids(text) for text in texts), strict=True)
+        return tuple(_ragged(side, self._noise, dropout) for side in both)
 
     def _ids(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        if text not in self._cache:
-            self._cache[text] = tuple(np.array(bag) for bag in self._features(text))
-        return self._cache[text]
+        if (found := self._cache.get(text)) is None:
+            found = tuple(np.array(bag) for bag in self._features(text))
+            if text in self._kept:  # made-up and dressed ones never come again
+                self._cache[text] = found
+        return found
 
-    def relation_ids(self, texts: list[str], relations: list[str | None]) -> np.ndarray:
-        """[n, MAX_RELATIONS] relations each text may be of, -1 where there are fewer."""
-        out = np.full((len(texts), MAX_RELATIONS), -1)
+    def may_be(self, texts: list[str], relations: list[str | None]) -> torch.Tensor:
+        """[n, relations] 1.0 where a text may be of a relation: its own, and any that has the same wording."""
+        out = np.zeros((len(texts), len(self._names)), dtype=np.float32)
         for row, (text, relation) in enumerate(zip(texts, relations, strict=True)):
-            may_be = {*([relation] if relation else ()), *self._made.relations_of.get(norm(text), ())}
-            ids = [self._names[name] for name in sorted(may_be) if name in self._names]
-            out[row, : len(ids[:MAX_RELATIONS])] = ids[:MAX_RELATIONS]
-        return out
+            for name in (relation, *self._made.relations_of.get(norm(text), ())):
+                if name in self._names:
+                    out[row, self._names[name]] = 1.0
+        return torch.from_numpy(out)
 
 
-def _ragged(bags: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+def _ragged(
+    bags: Sequence[np.ndarray], noise: np.random.Generator, dropout: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     sizes = np.array([len(bag) for bag in bags])
-    return torch.from_numpy(np.concatenate(bags)), torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)[:-1]]))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    flat = np.concatenate(bags)
+    kept = noise.random(len(flat), dtype=np.float32) >= dropout
+    kept[starts[np.add.reduceat(kept, starts, dtype=np.int64) == 0]] = True
+    left = np.add.reduceat(kept, starts, dtype=np.int64)
+    return torch.from_numpy(flat[kept]), torch.from_numpy(np.concatenate([[0], np.cumsum(left)[:-1]]))
 
 
 def loss_of(network: Network, batches: Batches, pairs: list[Pair]) -> torch.Tensor:
@@ -178,11 +194,10 @@ def loss_of(network: Network, batches: Batches, pairs: list[Pair]) -> torch.Tens
     a, b = network(*batches.bags(ones, DROPOUT)), network(*batches.bags(rest, DROPOUT))
     cosine = a @ b.T
     n = len(pairs)
-    may_a = batches.relation_ids(ones, [p.relation for p in pairs])
-    may_b = batches.relation_ids(rest, [p.relation for p in pairs] + [None] * len(against))
-    shared = ((may_a[:, None, :, None] == may_b[None, :, None, :]) & (may_a >= 0)[:, None, :, None]).any((2, 3))
-    known = (may_a[:, :1] >= 0) & (may_b[:, 0] >= 0)[None]
-    ignore = torch.from_numpy(shared) | (~torch.from_numpy(known) & (cosine.detach() > SURELY_OTHER))
+    may_a = batches.may_be(ones, [p.relation for p in pairs])
+    may_b = batches.may_be(rest, [p.relation for p in pairs] + [None] * len(against))
+    known = may_a.any(1)[:, None] & may_b.any(1)[None]
+    ignore = (may_a @ may_b.T > 0) | (~known & (cosine.detach() > SURELY_OTHER))
     ignore[torch.arange(n), torch.arange(n)] = False
     for column, (row, _) in enumerate(against, start=n):
         ignore[row, column] = False
@@ -201,7 +216,7 @@ def main(steps: int, seed: int, left_out: int | None, out: Path) -> None:
     torch.manual_seed(seed)
     made = corpus(left_out)
     batches, network = Batches(made, seed), Network()
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05)
     began, running = time.monotonic(), 0.0
     for step in range(1, steps + 1):
