@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,13 +22,14 @@ from editlog.events import Entry, Stamp, envelope, link
 from editlog.head import Head
 from editlog.history import retracted_in
 from editlog.judgement import Put, judge
-from editlog.prepared import CHUNK, Prepared
+from editlog.prepared import CHUNK, ROWS, Prepared
 from editlog.session import Writer
 from editlog.texts import naive
 
-_MEMORY = 64 * 2**20
-_MEMORY_AN_EVENT = 40
 _ROW_GROUP = 122_880
+_MEMORY = 96 * 2**20
+_MEMORY_AN_EVENT = 40
+_MEMORY_OF_ANY_MACHINE = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +70,15 @@ def run(
     `batch` has the fields of the ingest.batch event that are known beforehand. A `signer` signs what is accepted.
     `spool` names the spooled ingest that these tables are, which the log then says was drained.
     """
-    # Alone, a thread of DuckDB's waits for no other: an ingest takes a tenth less time than with two.
-    writer.con.execute(f"SET memory_limit = '{_memory(writer.seq, tables)}B'; SET threads = 1")
     work = _Ingest(writer, reassert=reassert, origin_sha256=batch["origin_sha256"])
-    for table in tables:
-        work.take(table)
-    if not dry_run:
-        work.finish(stamp, batch)
-        if signer and work.counts["accepted"]:
-            sign_facts(writer, work.batch, stamp, signer)
+    with _frugal(writer.con, writer.seq, tables):
+        for table in tables:
+            work.take(table)
+        if not dry_run:
+            work.finish(stamp, batch)
     put = work.counts["accepted"] > 0 and not dry_run
+    if put and signer:
+        sign_facts(writer, work.batch, stamp, signer)
     if spool is not None:
         writer.append([Entry("inbox.drained", {"spool": spool, "batch": work.batch if put else None})], stamp)
     written = put or spool is not None
@@ -89,13 +91,20 @@ def run(
     )
 
 
-def _memory(events: int, tables: Prepared) -> int:
-    """Bytes that DuckDB may hold: its index of all events, a row group of either table, and room to work.
+@contextmanager
+def _frugal(con: DuckDBPyConnection, events: int, tables: Prepared) -> Iterator[None]:
+    """Let DuckDB keep no more of a transaction in memory than it must, while the block runs and before it commits.
 
-    A row group is written once it is whole, and not before; a table in memory takes up to twice what Arrow's does.
+    It must keep the index of all events, and a row group of either table until that is whole; either takes up to twice
+    what Arrow's does. The rest it writes to its file, and may forget.
     """
-    group = tables.size * min(1, _ROW_GROUP / max(tables.count, 1))
-    return _MEMORY + _MEMORY_AN_EVENT * (events + tables.count) + 2 * int(group)
+    needed = _MEMORY + _MEMORY_AN_EVENT * (events + tables.count) + 2 * tables.widest * _ROW_GROUP // ROWS
+    con.execute("SET threads = 1")  # a thread that waits for no other: this takes a tenth off an ingest
+    con.execute("SET write_buffer_row_group_count = 1")
+    if needed < _MEMORY_OF_ANY_MACHINE:
+        con.execute(f"SET memory_limit = '{needed}B'")
+    yield
+    con.execute("RESET memory_limit")
 
 
 class _Ingest:

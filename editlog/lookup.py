@@ -14,10 +14,11 @@ from editlog.events import moment
 from editlog.history import LoggedFact, read_events, read_facts
 
 MIN_PREFIX = 8
+_DIGITS = 64
 _NAMED_AT_MOST = 5
 _NAME = re.compile(r"f([1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
-_PREFIX = re.compile(rf"(?:{HASH_TAG})?([0-9a-f]{{{MIN_PREFIX},64}})")
+_PREFIX = re.compile(rf"(?:{HASH_TAG})?([0-9a-f]{{{MIN_PREFIX},{_DIGITS}}})")
 
 
 def resolve(con: DuckDBPyConnection, as_of: int, ref: str) -> LoggedFact:
@@ -79,11 +80,15 @@ def _candidates(con: DuckDBPyConnection, as_of: int, ref: str) -> list[LoggedFac
     if name:  # a name is a name, whatever ids people have given
         return _facts(con, as_of, "seq = $1", [int(name[1])], lambda fact: fact.seq == int(name[1]))
     seq, digits = int(ref) if number else 0, prefix[1] if prefix else ""
+    where, parameters = "seq = $1 OR id = $2", [seq, ref]
+    if digits:
+        where += " OR digest BETWEEN $3 AND $4"
+        parameters += [bytes.fromhex(digits.ljust(_DIGITS, end)) for end in "0f"]
     return _facts(
         con,
         as_of,
-        "seq = $1 OR id = $2 OR ($3 <> '' AND starts_with(lower(hex(digest)), $3))",
-        [seq, ref, digits],
+        where,
+        parameters,
         lambda fact: (
             fact.seq == seq or fact.fact.id == ref or (digits != "" and fact.fact.digest.startswith(HASH_TAG + digits))
         ),

@@ -43,19 +43,20 @@ class Prepared:
     """Incoming facts with everything about them that does not depend on the log, in tables of about CHUNK rows.
 
     They lie in memory up to SPOOLED bytes, then in a nameless file in `directory`; iterating reads them back, as often
-    as one likes. `count` is how many there are, `size` the bytes of their tables. Close it, or use it as a context
-    manager.
+    as one likes. `count` is how many there are, `widest` the bytes of the largest ROWS of them. Close it, or use it as
+    a context manager.
     """
 
     def __init__(self, facts: Iterable[Fact | Draft], directory: Path) -> None:
-        self.count = 0
+        self.count = self.widest = 0
         self._file = tempfile.SpooledTemporaryFile(SPOOLED, dir=str(directory))  # noqa: SIM115 (closed with this)
         with pa.ipc.new_stream(self._file, _SCHEMA) as sink:
             stream = iter(facts)
             while rows := list(islice(stream, ROWS)):
-                sink.write_table(_table(rows))
+                table = _table(rows)
+                sink.write_table(table)
                 self.count += len(rows)
-        self.size = self._file.tell()
+                self.widest = max(self.widest, table.nbytes)
 
     def __iter__(self) -> Iterator[pa.Table]:
         self._file.seek(0)
