@@ -65,6 +65,11 @@ class Layout:
         return self.home / "runs"
 
     @property
+    def merging(self) -> Path:
+        """What a merge under way has trained; it is there from the start of a job that a merge follows."""
+        return self.runs / "merging"
+
+    @property
     def rejects(self) -> Path:
         """One file for each ingest that rejected lines."""
         return self.home / "rejects"

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from editlog.store import utc_now
+from lifelong.files import make_directory
 from lifelong.jobs.planning import unfinished_job, waiting
 from lifelong.jobs.progress import Guarded, Progress, Silent, stopped_after
 from lifelong.jobs.report import JobReport, idle_report
@@ -40,8 +41,12 @@ def run(
             for waves in workspace.layout.runs.glob("*/waves"):
                 shutil.rmtree(waves, ignore_errors=True)
         found = waiting(log, log.facts(), terms)
-        if not found.facts:  # nothing to load a model for
-            return idle_report("nothing-pending", recipe.name, model)
+        if not found.facts:
+            if workspace.layout.merging.exists():  # the last job was killed behind its end
+                from lifelong.jobs.merging import merge_as_policy_says
+
+                merge_as_policy_says(workspace, lease, actor=actor)
+            return idle_report("nothing-pending", recipe.name, model)  # else there is nothing to load a model for
         if if_ready and unfinished_job(log) is None:
             why = not_ready(found.queue, workspace.config.ready, utc_now())
             if why:
@@ -66,6 +71,8 @@ def run(
             workers=workers,
             progress=Guarded(progress or Silent(), check),
         )
+        if recipe.merging.policy != "none":
+            make_directory(workspace.layout.merging)  # a kill from here on leaves a merge owed
         report = job.run(seed) or idle_report("nothing-pending", recipe.name, model)
         merge_as_policy_says(workspace, lease, actor=actor)
         return report
