@@ -113,6 +113,20 @@ def test_a_row_answers_alike_alone_and_padded_among_others(
         torch.testing.assert_close(row, alone, **CLOSE)
 
 
+def test_one_pass_knows_the_answers_that_are_the_target(
+    edited: Edited, facts: tuple[dict[str, Any], ...], strangers: tuple[str, ...]
+) -> None:
+    """What the audit does not generate token by token is what generation says."""
+    pairs = [*((fact["prompt"], fact["target"]) for fact in facts[EIGHT]), (strangers[0], "Marbeck")]
+    routes = edited.model.route([prompt for prompt, _ in pairs])
+    generated = edited.model.generate([prompt for prompt, _ in pairs], routes=routes, max_new_tokens=24)
+    said = edited.model.said(pairs, routes=routes, within=24)
+    right = [text.strip() == target for text, (_, target) in zip(generated, pairs, strict=True)]
+    assert said == [text if good else None for text, good in zip(generated, right, strict=True)]
+    assert any(right)
+    assert edited.model.said(pairs, routes=routes, within=1) == [None] * 9
+
+
 def test_the_cache_changes_no_answer(edited: Edited, facts: tuple[dict[str, Any], ...]) -> None:
     """Prompts and answers longer than the sliding window, where the family has one."""
     prompts = [facts[0]["prompt"], f"It was a quiet day. {facts[3]['prompt']}", "The weather in Dunmere was"]
