@@ -29,7 +29,7 @@ def run(
 ) -> JobReport:
     """Apply what is pending; see `Workspace.run`."""
     log, recipe, terms = workspace.log, workspace.recipe, workspace.terms
-    model = workspace.config.model
+    model, merges = workspace.config.model, recipe.merging.policy != "none"
     with workspace.job_lock(actor) as lease, stopped_after(terms.budget.max_minutes) as in_time:
         from lifelong.snapshots.publishing import catch_up
         from lifelong.snapshots.snapshot import drop_candidate
@@ -42,7 +42,7 @@ def run(
                 shutil.rmtree(waves, ignore_errors=True)
         found = waiting(log, log.facts(), terms)
         if not found.facts:
-            if workspace.layout.merging.exists():  # the last job was killed behind its end
+            if merges and workspace.layout.merging.exists():  # the last job was killed behind its end
                 from lifelong.jobs.merging import merge_as_policy_says
 
                 merge_as_policy_says(workspace, lease, actor=actor)
@@ -71,7 +71,7 @@ def run(
             workers=workers,
             progress=Guarded(progress or Silent(), check),
         )
-        if recipe.merging.policy != "none":
+        if merges:
             make_directory(workspace.layout.merging)  # a kill from here on leaves a merge owed
         report = job.run(seed) or idle_report("nothing-pending", recipe.name, model)
         merge_as_policy_says(workspace, lease, actor=actor)
