@@ -83,6 +83,8 @@ class Base:
             loaded, tokenizer = load(path, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
         except Exception as error:  # a foreign folder makes transformers raise nearly anything
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if not trust_remote_code and "trust_remote_code" in str(error):
+                reason = "it comes with code of its own, which runs only if --trust-remote-code says so"
             raise UsageError(f"cannot load the model {model}: {ascii(reason)[1:-1][:300]}") from error
         base = cls(loaded, tokenizer, model)
         base.placed = device

@@ -43,6 +43,19 @@ def with_code(model: Path) -> None:
     configured(model, model_type="unheard-of", auto_map={"AutoModelForCausalLM": "modeling.Model"})
 
 
+def test_code_of_a_model_runs_only_if_it_is_asked_for(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other half of the table below: `trust_remote_code` is what makes the difference."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(model.parent / "modules"))
+    configured(model, model_type="unheard-of", auto_map={"AutoConfig": "modeling.Settings"})
+    (model / "modeling.py").write_text(CODE)
+    with pytest.raises(UsageError, match="runs only if --trust-remote-code says so"):
+        Base.load(str(model))
+    assert not Path("bomb-went-off").exists()
+    with pytest.raises(UsageError):  # this one's code is no model
+        Base.load(str(model), trust_remote_code=True)
+    assert Path("bomb-went-off").exists()
+
+
 def with_code_of_a_tokenizer(model: Path) -> None:
     (model / "tokens.py").write_text(CODE)
     path = model / "tokenizer_config.json"
