@@ -43,7 +43,8 @@ _PROBES = "|".join(
 _MORE = rf'\{{"rephrases":{_STRINGS}\}}|\{{"near_misses":{_PROMPTS}\}}'
 # Letters whose lower case is all there is to folding them: of ASCII, Latin, Cyrillic, kana, Chinese and Korean.
 PLAIN = "!-~À-Þà-įĴ-ľŁ-ňŊ-žЀ-џぁ-ゖァ-ヺ一-鿿가-힣"
-_WORDS = f"[{PLAIN}]+(?: [{PLAIN}]+)*"
+PLAIN_WORDS = f"[{PLAIN}]+(?: [{PLAIN}]+)*"
+"""What folding makes lower case, and leaves as it is otherwise."""
 
 
 def _matches(column: str, pattern: str) -> str:
@@ -126,7 +127,7 @@ def _record(*left_out: str) -> str:
 
 def _folded(column: str) -> str:
     """The words folded; NULL where lower case alone would not do, or white space were to be folded."""
-    return f"CASE WHEN {_matches(column, _WORDS)} THEN lower({column}) END"
+    return f"CASE WHEN {_matches(column, PLAIN_WORDS)} THEN lower({column}) END"
 
 
 _KEY = f"""CASE WHEN subject <> '' AND relation <> '' THEN

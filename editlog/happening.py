@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from editlog.events import Event
-from editlog.history import OUTCOMES, LoggedFact, among, mentions, of_kinds, read_events, seqs_of_keys
+from editlog.history import OUTCOMES, LoggedFact, Told, of_kinds, read_events
 
 # What an event means in the life of a fact that its body names, in one word.
 _WORDS: Mapping[str, str] = {
@@ -20,6 +20,7 @@ _WORDS: Mapping[str, str] = {
     "fact.rejected": "rejected",
     "fact.retracted": "retracted",
     "fact.redacted": "redacted",
+    "experts.retired": "expert retired",
 }
 # What the end of a job means for the facts that it took an outcome to.
 _OF_ITS_JOB: Mapping[str, str] = {"job.audited": "audited", "job.finished": "published", "job.failed": "not published"}
@@ -46,26 +47,20 @@ class Happening:
         }
 
 
-def happenings(con: DuckDBPyConnection, as_of: int, facts: Iterable[LoggedFact]) -> list[Happening]:
+def happenings(con: DuckDBPyConnection, as_of: int, told: Told) -> list[Happening]:
     """Every event about the facts, in log order; an event that is about several is told once for each."""
-    named = {fact.seq: fact for fact in facts}
-    if not named:
-        return []
-    told = [*_puts(con, as_of, named), *_later(con, as_of, named)]
-    return sorted(told, key=lambda one: (one.event.seq, one.fact.seq))
+    named = {fact.seq: fact for fact in told.facts}
+    life = [*_puts(named, told.events), *_later(named, told.events)]
+    life += _ends(con, as_of, life)
+    return sorted(life, key=lambda one: (one.event.seq, one.fact.seq))
 
 
-def _puts(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) -> Iterator[Happening]:
-    """How the facts came in, and which others took their place: all puts of their keys."""
-    keys = sorted({fact.fact.key for fact in named.values()})
-    seqs = {*named, *seqs_of_keys(con, as_of, keys)}
-    puts = read_events(con, f"kind = 'fact.put' AND {among('seq', seqs)}", [])
-    origins = {
-        event.seq: event.body["origin"]
-        for event in read_events(con, among("seq", {event.body["batch"] for event in puts}), [])
-        if event.kind == "ingest.batch"
-    }
-    for event in puts:
+def _puts(named: Mapping[int, LoggedFact], events: Sequence[Event]) -> Iterator[Happening]:
+    """How the facts came in, and which others took their place."""
+    origins = {event.seq: event.body["origin"] for event in events if event.kind == "ingest.batch"}
+    for event in events:
+        if event.kind != "fact.put":
+            continue
         if event.seq in named:
             detail = {**event.body, "origin": origins.get(event.body["batch"])}
             yield Happening(event, named[event.seq], "ingested", detail)
@@ -74,21 +69,25 @@ def _puts(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) 
             yield Happening(event, named[older], "superseded", {"fact": older, "superseded_by": event.seq})
 
 
-def _later(con: DuckDBPyConnection, as_of: int, named: Mapping[int, LoggedFact]) -> Iterator[Happening]:
+def _later(named: Mapping[int, LoggedFact], events: Sequence[Event]) -> Iterator[Happening]:
     """What jobs and people did to the facts."""
-    kinds = of_kinds(*_WORDS, "experts.retired")
-    where = f"seq BETWEEN {min(named)} AND $1 AND {kinds} AND {mentions(named, 'experts.retired')}"
     experts: dict[str, set[int]] = {}
-    jobs: dict[str, set[int]] = {}
-    for event in read_events(con, where, [as_of]):
-        for seq, detail in _concerned(event, named, experts):
-            yield Happening(event, named[seq], _WORDS.get(event.kind, "expert retired"), detail)
-            if event.kind in OUTCOMES and event.job is not None:
-                jobs.setdefault(event.job, set()).add(seq)
+    for event in events:
+        if event.kind in _WORDS:
+            for seq, detail in _concerned(event, named, experts):
+                yield Happening(event, named[seq], _WORDS[event.kind], detail)
+
+
+def _ends(con: DuckDBPyConnection, as_of: int, life: Iterable[Happening]) -> Iterator[Happening]:
+    """How the jobs ended that took outcomes to the facts."""
+    jobs: dict[str, dict[int, LoggedFact]] = {}
+    for one in life:
+        if one.event.kind in OUTCOMES and one.event.job is not None:
+            jobs.setdefault(one.event.job, {})[one.fact.seq] = one.fact
     ends = f"seq <= $1 AND {of_kinds(*_OF_ITS_JOB)} AND job IN (SELECT unnest($2::VARCHAR[]))"
     for event in read_events(con, ends, [as_of, list(jobs)]):
-        for seq in jobs[event.job or ""]:
-            yield Happening(event, named[seq], _OF_ITS_JOB[event.kind], {"fact": seq, **event.body})
+        for seq, fact in jobs[event.job or ""].items():
+            yield Happening(event, fact, _OF_ITS_JOB[event.kind], {"fact": seq, **event.body})
 
 
 def _concerned(event: Event, named: Collection[int], experts: dict[str, set[int]]) -> list[tuple[int, dict[str, Any]]]:

@@ -25,6 +25,13 @@ Status = Literal["pending", "applied", "failed", "held", "superseded", "retracte
 
 OUTCOMES: Mapping[str, Status] = {"facts.applied": "applied", "facts.failed": "failed", "facts.held": "held"}
 _LOOKED_FOR_AT_MOST = 8
+ABOUT_FACTS = (
+    *OUTCOMES,
+    *("job.started", "facts.signed", "fact.approved", "fact.rejected", "fact.retracted", "fact.redacted"),
+)
+"""The kinds of events that name facts in their bodies, but for fact.put."""
+
+_ALWAYS = ("ingest.batch", "experts.retired")
 EVENT_COLUMNS = "seq, recorded_at, kind, actor, reason, job, body, hash"
 
 
@@ -135,29 +142,44 @@ def status_of(seq: int, governs: bool, ledger: Ledger) -> Status:
 
 def read_facts(con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None = None) -> list[LoggedFact]:
     """Every unerased fact put up to `as_of`, in log order; only those of `keys`, where given."""
-    seqs = None if keys is None else seqs_of_keys(con, as_of, keys)
-    chosen = "true" if seqs is None else f"{among('texts.seq', seqs)} AND {among('events.seq', seqs)}"
+    if keys is not None:
+        return read_told(con, as_of, keys).facts
+    kinds = of_kinds(*_ALWAYS, *OUTCOMES, "fact.retracted", "fact.approved")
+    return _logged_facts(con, as_of, "true", fold(read_events(con, f"seq <= $1 AND {kinds}", [as_of])))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Facts, and every event about them, in log order; batches and retired experts of others are among these."""
+
+    facts: list[LoggedFact]
+    events: list[Event]
+
+
+def read_told(con: DuckDBPyConnection, as_of: int, keys: Sequence[str]) -> Told:
+    """The unerased facts of some keys up to `as_of`: a million others need not be read to tell of one."""
+    seqs = seqs_of_keys(con, as_of, keys)
+    if not seqs:
+        return Told([], [])
+    about = f"{of_kinds(*_ALWAYS, *ABOUT_FACTS)} AND {mentions(seqs)}"
+    later = read_events(con, f"seq BETWEEN {_batch_of(con, seqs[0])} AND $1 AND {about}", [as_of])
+    puts = read_events(con, f"kind = 'fact.put' AND {among('seq', seqs)}", [])
+    ledger = fold(later)
+    carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}
+    ledger.retired -= _back_again(con, as_of, [expert for expert in carriers & ledger.retired if expert])
+    chosen = f"{among('texts.seq', seqs)} AND {among('events.seq', seqs)}"
+    return Told(_logged_facts(con, as_of, chosen, ledger), sorted(puts + later, key=lambda event: event.seq))
+
+
+def _logged_facts(con: DuckDBPyConnection, as_of: int, chosen: str, ledger: Ledger) -> list[LoggedFact]:
+    """The facts that an SQL condition selects, all of their keys, as the ledger has them."""
     rows = con.execute(
         f"SELECT {', '.join(COLUMNS)}, seq, key, actor, recorded_at FROM texts JOIN events USING (seq) "
         f"WHERE kind = 'fact.put' AND seq <= $1 AND {chosen} ORDER BY seq",
         [as_of],
     ).fetchall()
-    ledger = _ledger(con, as_of, seqs)
     governs = governing(((row[-4], row[-3]) for row in rows), ledger.retracted)
     return [_logged(row, governs.get(row[-3]), ledger) for row in rows]
-
-
-def _ledger(con: DuckDBPyConnection, as_of: int, seqs: Collection[int] | None) -> Ledger:
-    """The ledger of all facts, or what it says of `seqs`: a million facts need not be read to tell of one."""
-    always = ("ingest.batch", "experts.retired")
-    kinds = of_kinds(*always, *OUTCOMES, "fact.retracted", "fact.approved")
-    where = f"{kinds} AND {'true' if seqs is None else mentions(seqs, *always)}"
-    since = _batch_of(con, min(seqs)) if seqs else 0
-    ledger = fold(read_events(con, f"seq BETWEEN {since} AND $1 AND {where}", [as_of]))
-    if seqs is not None:
-        carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}
-        ledger.retired -= _back_again(con, as_of, [expert for expert in carriers & ledger.retired if expert])
-    return ledger
 
 
 def _batch_of(con: DuckDBPyConnection, seq: int) -> int:
@@ -200,8 +222,8 @@ def of_kinds(*kinds: str) -> str:
     return f"kind <> 'fact.put' AND kind IN ({', '.join(map(repr, kinds))})"
 
 
-def mentions(seqs: Collection[int], *always: str) -> str:
-    """SQL that passes every event whose body names one of the facts, and all of the kinds `always`; and some more.
+def mentions(seqs: Collection[int]) -> str:
+    """SQL that passes every event whose body names one of the facts, all batches and retired experts; and some more.
 
     It looks for the number in the canonical JSON, so that only what is passed needs to be read.
     """
@@ -212,7 +234,7 @@ def mentions(seqs: Collection[int], *always: str) -> str:
     # A long body is gone through once: where the number ends is asked of those alone that have its beginning.
     ends = {seq: " OR ".join(f"contains(body, '\"fact\":{seq}{end}')" for end in ",}") for seq in seqs}
     by_name = " OR ".join(f"(contains(body, '\"fact\":{seq}') AND ({ends[seq]}))" for seq in seqs)
-    kinds = "".join(f" WHEN kind = '{kind}' THEN true" for kind in always)
+    kinds = "".join(f" WHEN kind = '{kind}' THEN true" for kind in _ALWAYS)
     return f"CASE{kinds} WHEN kind = 'job.started' THEN {in_lists or 'false'} ELSE {by_name or 'false'} END"
 
 

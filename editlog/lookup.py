@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from duckdb import DuckDBPyConnection
 
 from editlog.canonical import HASH_TAG, fold
+from editlog.derivation import PLAIN_WORDS
 from editlog.errors import UsageError
 from editlog.events import moment
-from editlog.history import LoggedFact, read_events, read_facts
+from editlog.history import LoggedFact, Told, read_events, read_told
 
 MIN_PREFIX = 8
 _DIGITS = 64
@@ -23,11 +25,18 @@ _PREFIX = re.compile(rf"(?:{HASH_TAG})?([0-9a-f]{{{MIN_PREFIX},{_DIGITS}}})")
 
 def resolve(con: DuckDBPyConnection, as_of: int, ref: str) -> LoggedFact:
     """The fact that `ref` means; raises UsageError where that is none, or one of several."""
-    found = _candidates(con, as_of, ref.strip())
+    [fact] = resolve_told(con, as_of, ref).facts
+    return fact
+
+
+def resolve_told(con: DuckDBPyConnection, as_of: int, ref: str) -> Told:
+    """The fact that `ref` means, and every event about it; raises what `resolve` raises."""
+    told = _candidates(con, as_of, ref.strip())
+    found = told.facts
     living = [fact for fact in found if fact.governs] or [fact for fact in found if fact.retracted_by is None]
     for choice in (found, living):
         if len(choice) == 1:
-            return choice[0]
+            return replace(told, facts=choice)
     if not found:
         _raise_if_redacted(con, as_of, ref.strip())
         raise UsageError(
@@ -48,10 +57,10 @@ def _raise_if_redacted(con: DuckDBPyConnection, as_of: int, ref: str) -> None:
             )
 
 
-def facts_where(
+def told_where(
     con: DuckDBPyConnection, as_of: int, *, subject: str | None, relation: str | None, prompt: str | None
-) -> list[LoggedFact]:
-    """The facts that have all the given words, compared without case, width or spacing."""
+) -> Told:
+    """The facts that have all the given words, compared without case, width or spacing; and every event about them."""
     wanted = {"subject": subject, "relation": relation, "prompt": prompt}
     given = {name: fold(words) for name, words in wanted.items() if words is not None}
     conditions = " AND ".join(f"({_may_fold_to(name, place)})" for place, name in enumerate(given, start=2))
@@ -60,22 +69,28 @@ def facts_where(
     ).fetchall()
     folded = tuple(given.values())
     keys = {key for key, *words in rows if tuple(fold(word or "") for word in words) == folded}
-    return [
-        fact
-        for fact in read_facts(con, as_of, sorted(keys))
-        if all(fold(getattr(fact.fact, name) or "") == words for name, words in given.items())
-    ]
+    told = read_told(con, as_of, sorted(keys))
+    return replace(told, facts=[fact for fact in told.facts if _folds_to(fact, given)])
+
+
+def _folds_to(fact: LoggedFact, given: Mapping[str, str]) -> bool:
+    return all(fold(getattr(fact.fact, name) or "") == words for name, words in given.items())
 
 
 def _may_fold_to(column: str, place: int) -> str:
-    """SQL that passes whatever folds to parameter `place`: exact for plain ASCII, everything else is let through."""
+    """SQL that passes whatever folds to parameter `place`: exact for plain words, everything else is let through."""
     # UTF-8 of plain ASCII is as long in bytes as in characters; line feed and tab are the control characters of facts.
+    # Lengths are compared first, for they are at hand: folding takes white space from ASCII, and nothing else.
     spaces = " OR ".join(f"contains({column}, {text})" for text in ("'  '", "chr(9)", "chr(10)"))
-    spaced = f"{spaces} OR starts_with({column}, ' ') OR ends_with({column}, ' ')"
-    return f"lower({column}) = ${place} OR strlen({column}) <> length({column}) OR {spaced}"
+    spaced = f"({spaces} OR starts_with({column}, ' ') OR ends_with({column}, ' '))"
+    same = f"lower({column}) = ${place}"
+    length = f"strlen({column}) - strlen(${place})"
+    return f"""CASE WHEN strlen({column}) <> length({column})
+        THEN {same} OR NOT regexp_full_match({column}, '{PLAIN_WORDS}')
+        ELSE ({length} = 0 AND {same}) OR ({length} >= 0 AND {spaced}) END"""
 
 
-def _candidates(con: DuckDBPyConnection, as_of: int, ref: str) -> list[LoggedFact]:
+def _candidates(con: DuckDBPyConnection, as_of: int, ref: str) -> Told:
     name, number, prefix = _NAME.fullmatch(ref), _NUMBER.fullmatch(ref), _PREFIX.fullmatch(ref)
     if name:  # a name is a name, whatever ids people have given
         return _facts(con, as_of, "seq = $1", [int(name[1])], lambda fact: fact.seq == int(name[1]))
@@ -101,7 +116,8 @@ def _facts(
     where: str,
     parameters: Sequence[Any],
     wanted: Callable[[LoggedFact], bool],
-) -> list[LoggedFact]:
+) -> Told:
     """The facts of an SQL condition, folded together with all others of their keys."""
     keys = con.execute(f"SELECT DISTINCT key FROM texts WHERE {where}", list(parameters)).fetchall()
-    return [fact for fact in read_facts(con, as_of, [key for (key,) in keys]) if wanted(fact)]
+    told = read_told(con, as_of, [key for (key,) in keys])
+    return replace(told, facts=list(filter(wanted, told.facts)))

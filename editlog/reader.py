@@ -18,7 +18,7 @@ from editlog.fact import Probes
 from editlog.happening import Happening, happenings
 from editlog.head import Head
 from editlog.history import LoggedFact, read_events, read_facts
-from editlog.lookup import facts_where, resolve
+from editlog.lookup import resolve, resolve_told, told_where
 from editlog.position import AsOf, Position, position_of, seq_of
 from editlog.texts import probes_of_row
 
@@ -119,10 +119,10 @@ class Reader(ABC):
         with self.visit() as (con, position):
             seq = seq_of(con, position.seq, as_of)
             if ref is not None:
-                facts = [resolve(con, seq, ref)]
+                told = resolve_told(con, seq, ref)
             else:
-                facts = facts_where(con, seq, subject=subject, relation=relation, prompt=prompt)
-            return happenings(con, seq, facts)
+                told = told_where(con, seq, subject=subject, relation=relation, prompt=prompt)
+            return happenings(con, seq, told)
 
     def endorsements(self, seqs: Collection[int]) -> dict[int, Endorsements]:
         """What the log has on facts, by seq: signatures, approvals and rejections, each signature checked."""
