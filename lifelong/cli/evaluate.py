@@ -8,6 +8,10 @@ import click
 
 from lifelong.cli.shell import emit, reads, source_argument, workspace
 
+NOTHING_SERVED = (
+    "No fact is served, so nothing was measured: bring facts in with `lifelong ingest`, then `lifelong run`."
+)
+
 
 @click.command("eval")
 @source_argument(required=False)
@@ -35,4 +39,4 @@ def evaluate(source: str | None, live: bool, limit: int | None, as_json: bool, h
 
     with progress_bar() as progress:
         metrics = opened.evaluate(source, limit=limit, progress=progress)
-    emit(metrics.to_dict(), as_json, lambda: format_table(metrics))
+    emit(metrics.to_dict(), as_json, lambda: NOTHING_SERVED if live and not metrics.edits else format_table(metrics))

@@ -148,7 +148,7 @@ def _status_text(found: Status) -> str:
             "recipe": found.recipe,
             "log": f"at event {found.head:,}",
             "facts": found.facts,
-            "held": found.held,
+            "pending, not admitted": found.held,
             "oldest pending": "nothing is pending" if pending is None else f"{text.span(pending)} ago",
             "experts": f"{found.experts:,} in {text.size(found.expert_bytes)}",
             "snapshot": f"{text.cell(text.short(found.snapshot))}{behind}",

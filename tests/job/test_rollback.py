@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import lifelong
 from editlog.errors import UsageError
+from lifelong.cli import main
+from lifelong.cli.evaluate import NOTHING_SERVED
 from lifelong.snapshots import publishing
 from lifelong.workspace import Workspace
 
@@ -96,3 +99,16 @@ def test_only_what_was_served_before_can_be_rolled_back_to(twice: Workspace) -> 
         twice.rollback(to="job-2")
     with pytest.raises(UsageError, match="job-9"):
         twice.rollback(to="job-9")
+
+
+def test_status_counts_those_held_once(twice: Workspace) -> None:
+    twice.rollback()
+    assert (twice.status().facts["held"], twice.status().held) == (2, {})
+    told = CliRunner().invoke(main, ["--home", str(twice.home), "status"]).stdout.replace(str(twice.home), "")
+    assert "held 2" in told
+    assert told.count("held") == 1
+
+
+def test_live_figures_of_nothing_are_one_sentence(workspace: Workspace) -> None:
+    told = CliRunner().invoke(main, ["--home", str(workspace.home), "eval", "--live"])
+    assert (told.exit_code, told.stdout.splitlines()) == (0, [NOTHING_SERVED])
