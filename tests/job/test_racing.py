@@ -17,7 +17,7 @@ from lifelong.workspace import Workspace
 # Both have loaded all they need before either begins: what they race for is the lease, not the imports.
 RACER = """
 import sys
-import torch, transformers, faiss, lifelong.job, lifelong.snapshots.publishing
+import torch, transformers, faiss, lifelong.jobs.job, lifelong.snapshots.publishing
 from lifelong.cli import main
 print("ready", flush=True)
 sys.stdin.readline()
