@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from lifelong.jobs.progress import Progress
     from lifelong.workspace import Workspace
 
+
 @dataclass(frozen=True)
 class _InUse:
     """The experts that may be merged: what the policy knows of them, their packs, and which hold a retracted fact."""
