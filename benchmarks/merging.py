@@ -4,9 +4,9 @@
 
 Records of the tuning half of a stream get an expert each. Then at least `--share` of these experts are merged by the
 policy `budget`, `--facts` of them into one of rank `--rank`: with 4 and the rank that each had before, to a quarter of
-their bytes at equal dtype. One JSON line for the start and one for the same experts in int8, then one a method:
+their bytes at equal dtype. One JSON line for the start, then one a method:
 figures of all records, and the same of the merged ones alone, by generated exact match. Nothing is dropped because it
-does not hold, as the audit would.
+does not hold, as the audit would; `cat_distil` trains only the groups that do not answer all their prompts after `cat`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import click
 
-from benchmarks.tradeoff import drawn, figures, trained
+from benchmarks.tradeoff import answered, drawn, trained
 from lifelong.config import read_recipe
 from lifelong.experts.expert import Expert
-from lifelong.experts.kinds import Delta, LowRank, kind_of
+from lifelong.experts.kinds import LowRank, kind_of
 from lifelong.experts.merge import MIXES, merged
 from lifelong.experts.quantising import stored_as
 from lifelong.models.base import EMBEDDED, Base
@@ -31,7 +30,7 @@ from policies.merging import Carried, Group, Merging, plan
 from policies.recipe import Recipe
 from pretraining.encoder.streams import STREAMS, Record
 
-METHODS = ("distil", "cat", *MIXES)
+METHODS = ("distil", "cat_distil", "cat", *MIXES)
 
 
 def groups_of(records: Sequence[Record], *, share: float, facts: int) -> list[Group]:
@@ -45,17 +44,15 @@ def groups_of(records: Sequence[Record], *, share: float, facts: int) -> list[Gr
     return plan(carried, dials, lambda _: 1)
 
 
-def in_int8(experts: dict[int, Expert]) -> dict[int, Expert]:
-    """The same low-rank experts, stored in int8."""
+def shares(right: Sequence[bool], rephrased: Sequence[bool], experts: Sequence[Expert]) -> dict[str, float]:
+    """Reliability and generality of facts, and bytes of their experts' tensors a fact."""
+    distinct, count = {expert.hash: expert for expert in experts}.values(), len(experts)
+    size = sum(delta.nbytes for expert in distinct for delta in expert.tensors.values())
     return {
-        i: replace(expert, tensors={s: _int8(delta) for s, delta in expert.tensors.items()}, kind="lowrank-int8")
-        for i, expert in experts.items()
+        "reliability": round(sum(right) / count, 4),
+        "generality": round(sum(rephrased) / count, 4),
+        "bytes_per_fact": round(size / count, 1),
     }
-
-
-def _int8(delta: Delta) -> Delta:
-    assert isinstance(delta, LowRank)
-    return stored_as(delta.floats().a, delta.floats().b, "int8")
 
 
 def mixed(method: str, group: Group, experts: dict[int, Expert], recipe: Recipe, rank: int) -> Expert:
@@ -84,24 +81,32 @@ def main(*, model: str, stream: str, limit: int, share: float, facts: int, rank:
     experts = trained(base, recipe, records, [(i,) for i in range(len(records))])
     groups = groups_of(records, share=share, facts=facts)
     places = [seq for group in groups for one in group for seq in one.facts]
-    some = [records[i] for i in places]
 
     def told(method: str, now: dict[int, Expert], seconds: float) -> None:
-        merged_alone = figures(base, some, {n: now[i] for n, i in enumerate(places)})
+        right = answered(base, records, now, [record.prompt for record in records])
+        rephrased = answered(base, records, now, [record.rephrases[0] for record in records])
+        merged_alone = shares([right[i] for i in places], [rephrased[i] for i in places], [now[i] for i in places])
         line = {"method": method, "merged": len(places), "into": len(groups), "cpu_seconds": round(seconds, 2)}
-        click.echo(json.dumps({**line, **figures(base, records, now), "of_merged": merged_alone}))
+        every = shares(right, rephrased, [now[i] for i in range(len(records))])
+        click.echo(json.dumps({**line, **every, "of_merged": merged_alone}))
 
     told("none", experts, 0.0)
-    told("none, int8", in_int8(experts), 0.0)
     smaller = recipe.model_copy(update={"experts": recipe.experts.model_copy(update={"rank": rank})})
     for method in methods:
         began, now = time.process_time(), dict(experts)
-        if method == "distil":
-            together = [tuple(seq for one in group for seq in one.facts) for group in groups]
-            now.update(trained(base, smaller, records, together, steps=recipe.training.retry_steps))
-        else:
-            made = {group: mixed(method, group, experts, recipe, rank) for group in groups}
-            now.update((seq, expert) for group, expert in made.items() for one in group for seq in one.facts)
+        together = [tuple(seq for one in group for seq in one.facts) for group in groups]
+        arithmetic = method.removesuffix("_distil")
+        if method != "distil":
+            made = [mixed(arithmetic, group, experts, recipe, rank) for group in groups]
+            now.update((seq, expert) for seqs, expert in zip(together, made, strict=True) for seq in seqs)
+        if method.endswith("distil"):
+            left, begin = list(range(len(together))), list[Expert]()
+            if method != "distil":
+                right = answered(base, records, now, [record.prompt for record in records])
+                left = [i for i, seqs in enumerate(together) if not all(right[seq] for seq in seqs)]
+                begin = [made[i] for i in left]
+            steps = recipe.training.retry_steps
+            now.update(trained(base, smaller, records, [together[i] for i in left], steps=steps, begin=begin))
         told(method, now, time.process_time() - began)
 
 

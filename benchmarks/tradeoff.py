@@ -1,12 +1,14 @@
-"""Facts per expert, rank and module against generality, bytes and seconds a fact, with the right expert given.
+"""Facts per expert, rank, layers, modules and steps against generality, bytes and seconds a fact.
 
-    LIFELONG_DATA=... python -m benchmarks.tradeoff [--stream counterfact] [--limit 256] [--facts 1 --facts 4]
-        [--rank 4] [--module mlp.up] [--dtype int8] [--alike answer] [--plot FILE.html]
+    LIFELONG_DATA=... python -m benchmarks.tradeoff [--stream counterfact --stream zsre] [--limit 64] [--dial rank]
+        [--alike answer] [--plot FOLDER]
 
-Records of the tuning half, trained with the default recipe but for these dials; facts that share an expert stand
-together by `--alike`: `answer` (the same target), `pattern` (the same wording around the subject) or `none` (as drawn).
-One JSON line a point: reliability is the share of own prompts, generality that of first rephrases, by generated exact
-match with natural stop. No gate is asked. Seconds are CPU time of this process.
+The default recipe, then one dial at a time set to other values. Records of the tuning half, `--limit` of each stream;
+facts that share an expert stand together by `--alike`: `answer` (the same target), `pattern` (the same wording around
+the subject) or `none` (as drawn). One JSON line a point: reliability is the share of own prompts, generality that of
+first rephrases, by generated exact match with natural stop, the right expert given: no gate is asked. Seconds are CPU
+time of this process in training. `--plot` writes tradeoff-bytes.svg and tradeoff-time.svg, where the default stands on
+every line.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from lifelong.experts.expert import Expert
 from lifelong.experts.pack import alike as packs_of
 from lifelong.experts.pack import decode_pack, encode_pack
 from lifelong.models.base import EMBEDDED, Base, batches_by_length
-from lifelong.reports.html import page
 from lifelong.reports.plots import Series, line_plot
 from policies.grouping import Groupable
 from policies.growth import expert_groups
@@ -38,6 +38,14 @@ from pretraining.encoder.streams import STREAMS, Record, half, load
 
 WAVE, ROWS, SEED, LONGEST_ANSWER = 256, 64, 0, 32
 ALIKE = ("answer", "pattern", "none")
+DIALS: Mapping[str, tuple[str, str, tuple[Any, ...]]] = {
+    "facts": ("growth", "facts_per_expert", (2, 4, 8)),
+    "rank": ("experts", "rank", (1, 2, 3, 8)),
+    "layers": ("experts", "layers", ((-2,), (-2, -1))),
+    "modules": ("experts", "modules", (("mlp.down",), ("attn.out",))),
+    "steps": ("training", "steps", (8, 15, 60)),
+}
+"""By the name of its line: where a dial stands in a recipe, and the values it is set to beside the default."""
 
 
 def drawn(stream: str, limit: int) -> list[Record]:
@@ -58,9 +66,15 @@ def in_groups(records: Sequence[Record], facts: int, alike: str) -> list[tuple[i
 
 
 def trained(
-    base: Base, recipe: Recipe, records: Sequence[Record], groups: Sequence[tuple[int, ...]], steps: int | None = None
+    base: Base,
+    recipe: Recipe,
+    records: Sequence[Record],
+    groups: Sequence[tuple[int, ...]],
+    *,
+    steps: int | None = None,
+    begin: Sequence[Expert] = (),
 ) -> dict[int, Expert]:
-    """The expert of each record, by place, trained wave by wave."""
+    """The expert of each record, by place, trained wave by wave; `begin`: the expert each group goes on from."""
     found: dict[int, Expert] = {}
     for start in range(0, len(groups), WAVE):
         part = groups[start : start + WAVE]
@@ -68,89 +82,97 @@ def trained(
             tuple(Lesson(str(i), records[i].prompt, records[i].answers[0], records[i].subject) for i in group)
             for group in part
         ]
-        edit = editor_of(recipe).fit(base, Wave(tuple(lessons)), seed=SEED, steps=steps)
+        edit = editor_of(recipe).fit(
+            base, Wave(tuple(lessons), tuple(begin[start : start + WAVE])), seed=SEED, steps=steps
+        )
         by_hash = {expert.hash: expert for expert in edit.experts}
         found.update((int(digest), by_hash[outcome.expert]) for digest, outcome in edit.outcomes.items())
     return found
 
 
-def figures(base: Base, records: Sequence[Record], experts: Mapping[int, Expert]) -> dict[str, float]:
-    """Reliability and generality of records under their experts, and bytes of tensors a fact."""
-    distinct = list({expert.hash: expert for expert in experts.values()}.values())
+def answered(
+    base: Base, records: Sequence[Record], experts: Mapping[int, Expert], prompts: Sequence[str]
+) -> list[bool]:
+    """Whether each record's expert answers the record's prompt with its target."""
+    distinct = {expert.hash: expert for expert in experts.values()}.values()
     bank = Bank(base, [decode_pack(*encode_pack(part)) for part in packs_of(distinct)])
-    prompts = [record.prompt for record in records] + [record.rephrases[0] for record in records]
-    slots = [bank.slot_of[experts[i % len(records)].hash] for i in range(len(prompts))]
     right = [False] * len(prompts)
     for index in batches_by_length([len(base.prompt_ids(prompt)) for prompt in prompts], ROWS):
-        with bank.serving([Route(i, (slots[i],), (1.0,)) for i in index]):
+        with bank.serving([Route(i, (bank.slot_of[experts[i].hash],), (1.0,)) for i in index]):
             told = base.generate([prompts[i] for i in index], max_new_tokens=LONGEST_ANSWER)
         for i, text in zip(index, told, strict=True):
-            right[i] = is_exact(text, records[i % len(records)].answers[0])
-    count = len(records)
+            right[i] = is_exact(text, records[i].answers[0])
+    return right
+
+
+def figures(base: Base, records: Sequence[Record], experts: Mapping[int, Expert]) -> dict[str, float]:
+    """Reliability and generality of records under their experts, and bytes of tensors a fact."""
+    own = answered(base, records, experts, [record.prompt for record in records])
+    rephrased = answered(base, records, experts, [record.rephrases[0] for record in records])
+    distinct, count = {expert.hash: expert for expert in experts.values()}.values(), len(records)
     size = sum(delta.nbytes for expert in distinct for delta in expert.tensors.values())
     return {
-        "reliability": round(sum(right[:count]) / count, 4),
-        "generality": round(sum(right[count:]) / count, 4),
+        "reliability": round(sum(own) / count, 4),
+        "generality": round(sum(rephrased) / count, 4),
         "bytes_per_fact": round(size / count, 1),
     }
 
 
-def point(base: Base, records: Sequence[Record], dials: dict[str, Any]) -> dict[str, Any]:
-    """One line of the table."""
-    experts = {"rank": dials["rank"], "modules": [dials["module"]], "dtype": dials["dtype"]}
-    recipe = read_recipe("default", overrides={"experts": experts})
-    groups = in_groups(records, dials["facts"], dials["alike"])
-    began = time.process_time()
-    found = trained(base, recipe, records, groups)
-    seconds = time.process_time() - began
-    return {**dials, **figures(base, records, found), "seconds_per_fact": round(seconds / len(records), 4)}
+def point(base: Base, streams: Mapping[str, Sequence[Record]], recipe: Recipe, alike: str) -> dict[str, Any]:
+    """One line of the table: means over the streams, each record counting once."""
+    found = []
+    for records in streams.values():
+        groups = in_groups(records, recipe.growth.facts_per_expert, alike)
+        began = time.process_time()
+        experts = trained(base, recipe, records, groups)
+        seconds = (time.process_time() - began) / len(records)
+        found.append({**figures(base, records, experts), "seconds_per_fact": seconds})
+    return {name: round(sum(one[name] for one in found) / len(found), 4) for name in found[0]}
 
 
-def plotted(points: Sequence[dict[str, Any]]) -> str:
-    """A page with generality and seconds over bytes a fact, a line for each module and number of facts."""
-    lines: dict[str, list[dict[str, Any]]] = {}
-    for one in points:
-        lines.setdefault(f"{one['module']}, {one['facts']} facts an expert", []).append(one)
-    plots = []
-    for figure in ("generality", "seconds_per_fact"):
-        series = [
-            Series(name, tuple(sorted((one["bytes_per_fact"], one[figure]) for one in of_line)))
-            for name, of_line in lines.items()
-        ]
-        plots.append(line_plot(figure.replace("_", " "), series, x_label="bytes a fact"))
-    return page("Facts per expert, rank and module", *plots)
+def recipes(names: Sequence[str]) -> list[tuple[str, Any, Recipe]]:
+    """The name of a line, the value of its dial, and the recipe with it; the default first."""
+    found: list[tuple[str, Any, Recipe]] = [("default", None, read_recipe("default"))]
+    for name in names:
+        section, dial, values = DIALS[name]
+        found += [(name, value, read_recipe("default", overrides={section: {dial: value}})) for value in values]
+    return found
+
+
+def plotted(points: Sequence[dict[str, Any]], figure: str, label: str) -> str:
+    """Generality over a figure as SVG, a line for each dial; the default is on all of them."""
+    names = list(dict.fromkeys(one["dial"] for one in points[1:]))
+    series = [
+        Series(
+            f"{name}: {', '.join(str(one['value']) for one in points if one['dial'] == name)}",
+            sorted((one[figure], one["generality"]) for one in points if one["dial"] in (name, "default")),
+        )
+        for name in names
+    ]
+    drawn = line_plot("Generality with the right expert given", series, x_label=label, y_label="", log_x=True)
+    return drawn[drawn.index("<svg") : drawn.index("</svg>") + len("</svg>")] + "\n"
 
 
 @click.command()
 @click.option("--model", default=EMBEDDED, help="A model folder; by default the embedded base.")
-@click.option("--stream", type=click.Choice(list(STREAMS)), default="counterfact", show_default=True)
-@click.option("--limit", default=256, show_default=True, help="Facts, drawn by seed; 0: all.")
-@click.option("--facts", "facts", multiple=True, type=int, default=(1, 2, 4, 8), help="Facts per expert.")
-@click.option("--rank", "ranks", multiple=True, type=int, default=(1, 2, 4, 8))
-@click.option("--module", "modules", multiple=True, default=("mlp.up", "mlp.down", "attn.out"))
-@click.option("--dtype", default="float16", show_default=True, type=click.Choice(["float32", "float16", "int8"]))
+@click.option("--stream", "names", multiple=True, type=click.Choice(list(STREAMS)), default=("counterfact", "zsre"))
+@click.option("--limit", default=64, show_default=True, help="Facts of each stream, drawn by seed; 0: all.")
+@click.option("--dial", "dials", multiple=True, type=click.Choice(list(DIALS)), default=tuple(DIALS))
 @click.option("--alike", default="answer", show_default=True, type=click.Choice(ALIKE))
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="A page with plots to write.")
+@click.option("--plot", type=click.Path(file_okay=False, path_type=Path), help="The folder to write the plots to.")
 def main(
-    *,
-    model: str,
-    stream: str,
-    limit: int,
-    facts: tuple[int, ...],
-    ranks: tuple[int, ...],
-    modules: tuple[str, ...],
-    dtype: str,
-    alike: str,
-    plot: Path | None,
+    *, model: str, names: tuple[str, ...], limit: int, dials: tuple[str, ...], alike: str, plot: Path | None
 ) -> None:
     """Print one JSON line for each point."""
-    base, records, points = Base.load(model), drawn(stream, limit), []
-    for module, share, rank in product(modules, facts, ranks):
-        dials = {"module": module, "facts": share, "rank": rank, "dtype": dtype, "alike": alike}
-        points.append(point(base, records, dials))
+    base, points = Base.load(model), list[dict[str, Any]]()
+    streams = {name: drawn(name, limit) for name in names}
+    for dial, value, recipe in recipes(dials):
+        points.append({"dial": dial, "value": value, **point(base, streams, recipe, alike)})
         click.echo(json.dumps(points[-1]))
     if plot:
-        plot.write_text(plotted(points), encoding="utf-8")
+        for figure, label in (("bytes_per_fact", "bytes a fact"), ("seconds_per_fact", "CPU seconds a fact")):
+            name = f"tradeoff-{figure.split('_')[0].replace('seconds', 'time')}.svg"
+            (plot / name).write_text(plotted(points, figure, label), encoding="utf-8")
 
 
 if __name__ == "__main__":
