@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from duckdb import DuckDBPyConnection
 
 from editlog.errors import UsageError
+from editlog.events import Entry, Stamp
 from editlog.history import LoggedFact, read_events, read_facts
 from editlog.lookup import resolve
+from editlog.session import Writer
 
 
 def by_name(con: DuckDBPyConnection, as_of: int, refs: Iterable[str]) -> list[LoggedFact]:
@@ -20,7 +22,27 @@ def by_name(con: DuckDBPyConnection, as_of: int, refs: Iterable[str]) -> list[Lo
     return list(facts.values())
 
 
-def of_job(con: DuckDBPyConnection, as_of: int, job: str) -> list[LoggedFact]:
+def together(
+    con: DuckDBPyConnection, as_of: int, *, job: str | None, source: str | None, batch: int | None
+) -> tuple[list[LoggedFact], str]:
+    """The unretracted facts of one job, source or batch, and which of these it was; raises UsageError for several."""
+    if [job, source, batch].count(None) != 2:
+        raise UsageError("revert one thing at a time: a job, a source or a batch")
+    if job is not None:
+        return _of_job(con, as_of, job), "job"
+    if source is not None:
+        return _of_source(con, as_of, source), "source"
+    return _of_batch(con, as_of, batch or 0), "batch"
+
+
+def withdraw(writer: Writer, facts: Sequence[LoggedFact], stamp: Stamp, what: str | None = None) -> None:
+    """Retract facts, and commit; `what` says with what they are reverted together."""
+    if facts:
+        writer.append([Entry("fact.retracted", {"fact": fact.seq, "revert": what}) for fact in facts], stamp)
+        writer.commit()
+
+
+def _of_job(con: DuckDBPyConnection, as_of: int, job: str) -> list[LoggedFact]:
     """The unretracted facts that a job has ever applied."""
     events = read_events(con, "job = $1", [job])
     if not events:
@@ -30,7 +52,7 @@ def of_job(con: DuckDBPyConnection, as_of: int, job: str) -> list[LoggedFact]:
     return _live(con, as_of, "seq IN (SELECT unnest($1::BIGINT[]))", list(applied), applied)
 
 
-def of_source(con: DuckDBPyConnection, as_of: int, source: str) -> list[LoggedFact]:
+def _of_source(con: DuckDBPyConnection, as_of: int, source: str) -> list[LoggedFact]:
     """The unretracted facts that give exactly this source."""
     seqs = [seq for (seq,) in con.execute("SELECT seq FROM texts WHERE source = ?", [source]).fetchall()]
     if not seqs:
@@ -38,7 +60,7 @@ def of_source(con: DuckDBPyConnection, as_of: int, source: str) -> list[LoggedFa
     return _live(con, as_of, "source = $1", source, set(seqs))
 
 
-def of_batch(con: DuckDBPyConnection, as_of: int, batch: int) -> list[LoggedFact]:
+def _of_batch(con: DuckDBPyConnection, as_of: int, batch: int) -> list[LoggedFact]:
     """The unretracted facts that one ingest put."""
     events = read_events(con, "seq = $1 AND kind = 'ingest.batch'", [batch])
     if not events:

@@ -23,9 +23,10 @@ from editlog.against import verify_against
 from editlog.bodies import OF_A_JOB
 from editlog.draft import Draft
 from editlog.endorsement import Signer
-from editlog.errors import IntegrityError, LifelongError, UsageError
+from editlog.errors import IntegrityError, UsageError
 from editlog.events import VERSION, Entry, Stamp
 from editlog.fact import Fact
+from editlog.followers import Followers
 from editlog.head import Head
 from editlog.history import LoggedFact, require_facts
 from editlog.lock import locked
@@ -35,7 +36,7 @@ from editlog.schema import Outdated
 from editlog.session import Clock, reading, writing
 from editlog.tree import Proof
 from editlog.verify import Finding
-from editlog.witness import Witness, inform, last_told, tree_head, warn
+from editlog.witness import Witness
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -68,7 +69,7 @@ class EditLog(Reader):
         replica: Path | None = None,
     ) -> None:
         self.directory, self._timeout, self._clock = Path(directory), timeout, clock
-        self._witness, self._replica = witness, replica
+        self._followers = Followers(witness, replica)
 
     @classmethod
     def create(cls, directory: Path, *, actor: str, timeout: float = 10.0, clock: Clock = utc_now) -> EditLog:
@@ -118,32 +119,7 @@ class EditLog(Reader):
         """One transaction; the witness and the replica follow once the log is free again."""
         with writing(self.directory, timeout=self._timeout, clock=self._clock) as writer:
             yield writer
-        self._inform()
-
-    def _inform(self) -> None:
-        """Bring witness and replica to where the log stands; a failure is a warning, for the facts are safe."""
-        self._tell_witness()
-        self._refresh_replica()
-
-    def _refresh_replica(self) -> None:
-        if self._replica is not None:
-            from editlog import replica
-
-            try:
-                replica.refresh(self, self._replica, self._clock())
-            except (LifelongError, OSError) as error:
-                replica.warn(error)
-
-    def _tell_witness(self) -> None:
-        if self._witness is None:
-            return
-        try:
-            position = self.head()
-            if last_told(self.directory).seq != position.seq:
-                root = tree.root_at(self.directory, position.seq, timeout=self._timeout)
-                inform(self.directory, self._witness, tree_head(position, root, self._clock()))
-        except LifelongError as error:
-            warn(error)
+        self._followers.follow(self, self._clock, self._timeout)
 
     def prepare(self, facts: Iterable[Fact | Draft]) -> Prepared:
         """Read facts to their end and do everything for `ingest` that needs no lock, in flat memory."""
@@ -266,7 +242,10 @@ class EditLog(Reader):
         """Withdraw facts, all or none; returns them as they stood before."""
         with self._writing() as writer:
             facts = retraction.by_name(writer.con, writer.seq, refs)
-            return self._withdraw(writer, facts, Stamp(writer.now, actor, reason), None, dry_run)
+            stamp = Stamp(writer.now, actor, reason)
+            if not dry_run:
+                retraction.withdraw(writer, facts, stamp)
+            return facts
 
     def revert(
         self,
@@ -279,17 +258,12 @@ class EditLog(Reader):
         dry_run: bool = False,
     ) -> list[LoggedFact]:
         """Withdraw every unretracted fact of one job, source or batch; returns them as they stood before."""
-        if [job, source, batch].count(None) != 2:
-            raise UsageError("revert one thing at a time: a job, a source or a batch")
         with self._writing() as writer:
+            facts, what = retraction.together(writer.con, writer.seq, job=job, source=source, batch=batch)
             stamp = Stamp(writer.now, actor, reason)
-            if job is not None:
-                facts, what = retraction.of_job(writer.con, writer.seq, job), "job"
-            elif source is not None:
-                facts, what = retraction.of_source(writer.con, writer.seq, source), "source"
-            else:
-                facts, what = retraction.of_batch(writer.con, writer.seq, batch or 0), "batch"
-            return self._withdraw(writer, facts, stamp, what, dry_run)
+            if not dry_run:
+                retraction.withdraw(writer, facts, stamp, what)
+            return facts
 
     def approve(
         self,
@@ -339,7 +313,7 @@ class EditLog(Reader):
             raise IntegrityError(f"the log is not intact, so nothing was redacted: {findings[0].message}")
         with locked(self.directory, shared=False, timeout=self._timeout) as held:
             position = redaction.rewrite(self.directory, seqs, more, Stamp(self._clock(), actor, reason), held)
-        self._inform()
+        self._followers.follow(self, self._clock, self._timeout)
         return position
 
     def recover(
@@ -361,11 +335,12 @@ class EditLog(Reader):
             now = self._clock()
             return Stamp(max(now, last.replace(tzinfo=UTC)) if last else now, actor, reason)
 
-        sources = [] if self._replica is None else [salvage.ReplicaTables(self._replica)]
+        replica = self._followers.replica
+        sources = [] if replica is None else [salvage.ReplicaTables(replica)]
         with locked(self.directory, shared=False, timeout=self._timeout):
             found = recover.recover(self.directory, sources, export=export, stamp=stamp, dry_run=dry_run)
         if not dry_run:
-            self._inform()
+            self._followers.follow(self, self._clock, self._timeout)
         return found
 
     def checkpoint(self) -> None:
@@ -406,13 +381,3 @@ class EditLog(Reader):
         `with_texts` adds each fact's record and the secret of its commitment, for who may read them.
         """
         return export.export(self.directory, stream, timeout=self._timeout, with_texts=with_texts)
-
-    @staticmethod
-    def _withdraw(
-        writer: session.Writer, facts: list[LoggedFact], stamp: Stamp, what: str | None, dry_run: bool
-    ) -> list[LoggedFact]:
-        if facts and not dry_run:
-            bodies = [{"fact": fact.seq, "revert": what} for fact in facts]
-            writer.append([Entry("fact.retracted", body) for body in bodies], stamp)
-            writer.commit()
-        return facts
