@@ -48,7 +48,7 @@ class Experts(_Section):
     rank: Annotated[int, Field(ge=1, le=256)] = 4
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = (-1,)
     modules: Annotated[tuple[Role, ...], Field(min_length=1)] = ("mlp.up",)
-    dtype: Literal["float32", "float16", "int8"] = "float16"
+    dtype: Literal["float32", "float16", "int8", "int4"] = "float16"
 
 
 class Training(_Section):

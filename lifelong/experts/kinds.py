@@ -16,6 +16,9 @@ from torch.nn.functional import pad
 
 FLOATS = {torch.float32, torch.float16, torch.bfloat16}
 LARGEST_INT8 = 127
+LARGEST_INT4 = 7
+_INT4_ZERO = 8
+"""What stands for zero in half a byte: -7 to 7 are kept as 1 to 15."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +120,37 @@ class LowRankInt8(LowRank):
 
 
 @dataclass(frozen=True, eq=False)
+class LowRankInt4(LowRankInt8):
+    """The same with B in four bits, -7 to 7: uint8 [out_features / 2, rank], two rows of B in a row of bytes."""
+
+    @classmethod
+    def of(cls, whole: LowRankInt8) -> Self:
+        """The same numbers, those of B being from -7 to 7 and of an even number of rows."""
+        low, high = (whole.b[..., first::2, :].int() + _INT4_ZERO for first in (0, 1))
+        return cls(whole.a, (low | high << 4).to(torch.uint8).contiguous(), whole.scale)
+
+    def whole(self) -> LowRankInt8:
+        """The same numbers, a byte each."""
+        rows = torch.stack([self.b & 15, self.b >> 4], dim=-2).flatten(-3, -2)
+        return LowRankInt8(self.a, rows.to(torch.int8) - _INT4_ZERO, self.scale)
+
+    def floats(self) -> LowRank:  # noqa: D102
+        return self.whole().floats()
+
+    def idle(self, slots: int) -> Self:  # noqa: D102
+        return self.of(self.whole().idle(slots))
+
+    def widths(self) -> tuple[int | None, int]:  # noqa: D102
+        return self.a.shape[2], 2 * self.b.shape[1]
+
+    def has_dtypes(self) -> bool:  # noqa: D102
+        return self.a.dtype == torch.int8 and self.b.dtype == torch.uint8 and self.scale.dtype == torch.float32
+
+    def has_values(self) -> bool:  # noqa: D102
+        return int(self.whole().b.min()) >= -LARGEST_INT4 and self.whole().has_values()
+
+
+@dataclass(frozen=True, eq=False)
 class Dense(Delta):
     """`y + W @ x`: W is [out_features, in_features]."""
 
@@ -185,6 +219,7 @@ class Note(Delta):
 KINDS: dict[str, type[Delta]] = {
     "lowrank": LowRank,
     "lowrank-int8": LowRankInt8,
+    "lowrank-int4": LowRankInt4,
     "dense": Dense,
     "value": Value,
     "note": Note,

@@ -3,7 +3,7 @@
 The file is named by the SHA-256 of its own bytes, so it can be checked before anything in it is believed. The
 slot table is canonical JSON under the only key of its metadata. Tensors are stacked by site, `<site>/a`
 [experts, rank, in] and `<site>/b` [experts, out, rank], which is the form the bank serves them in; where they are int8,
-`<site>/scale` (float32 [experts, rank]) stands beside them.
+`<site>/scale` (float32 [experts, rank]) stands beside them, and where B is in four bits, two of its rows are one.
 """
 
 from __future__ import annotations

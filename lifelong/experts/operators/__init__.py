@@ -38,6 +38,7 @@ class Operator:
 OPERATORS: dict[str, Operator] = {
     "lowrank": Operator(stack_lowrank, change_lowrank),
     "lowrank-int8": Operator(stack_int8, change_int8),
+    "lowrank-int4": Operator(stack_int8, change_int8),
     "dense": Operator(stack_dense, change_dense),
     "value": Operator(stack_value, change_value),
 }

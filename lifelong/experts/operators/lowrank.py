@@ -22,11 +22,11 @@ def stack_lowrank(parts: Sequence[LowRank], *, dtype: torch.dtype, device: torch
 
 
 def stack_int8(parts: Sequence[LowRankInt8], *, dtype: torch.dtype, device: torch.device) -> LowRankInt8:
-    """The same as they are stored: int8 and, whatever `dtype`, float32 scales; a quarter of what floats would take."""
+    """The same as they are stored: whole numbers and, whatever `dtype`, float32 scales: a quarter of floats."""
     a, b = _joined(parts)
     rank = a.shape[1]
     scale = torch.cat([pad(part.scale, (0, rank - part.rank)) for part in parts])
-    return LowRankInt8(a.to(device), b.to(device), scale.to(device))
+    return type(parts[0])(a.to(device), b.to(device), scale.to(device))
 
 
 def _joined(parts: Sequence[LowRank]) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ def change_lowrank(x: Tensor, y: Tensor, stack: LowRank, routed: RowSlots) -> Te
 
 
 def change_int8(x: Tensor, y: Tensor, stack: LowRankInt8, routed: RowSlots) -> Tensor:
-    """The same of int8: only the experts of this batch are turned into floats."""
+    """The same of whole numbers: only the experts of this batch are turned into floats."""
     slots = routed.slots
-    chosen = LowRankInt8(stack.a[slots], stack.b[slots], stack.scale[slots]).floats()
+    chosen = type(stack)(stack.a[slots], stack.b[slots], stack.scale[slots]).floats()
     return delta(x, chosen.a.to(x.dtype), chosen.b.to(x.dtype))
