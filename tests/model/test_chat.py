@@ -82,6 +82,17 @@ def test_the_model_reads_the_whole_conversation(chatting: Workspace) -> None:
     assert turn == "Why"
 
 
+def test_a_long_last_turn_is_read_and_routed_like_a_short_one(
+    chatting: Workspace, facts: tuple[dict[str, Any], ...]
+) -> None:
+    """A long prompt: what stands around the wording of a fact may hide it from the gate, but then the base answers."""
+    story = "Mira Sand plays the violin in Lindby, and the river is the Velda. " * 4
+    [long, unrelated] = chatting.ask([f"{story}{facts[0]['prompt']}", story], max_new_tokens=4, why=True)
+    assert long.fact in {None, "f4"}
+    assert unrelated.fact is None
+    assert unrelated.text == unrelated.base
+
+
 def test_of_two_facts_in_one_prompt_one_answers(chatting: Workspace, facts: tuple[dict[str, Any], ...]) -> None:
     """Today's limit: one prompt, one decision, one expert."""
     [answer] = chatting.ask([f"{facts[0]['prompt']} what, and {facts[2]['prompt']}"], max_new_tokens=2)
@@ -93,10 +104,26 @@ def test_of_two_facts_in_one_prompt_one_answers(chatting: Workspace, facts: tupl
 def test_a_fact_that_comes_up_while_the_model_speaks_is_not_looked_for(
     chatting: Workspace, facts: tuple[dict[str, Any], ...]
 ) -> None:
-    """Today's limit: the route is decided on the prompt, so a miss stays the base's own words to the end."""
-    [answer] = chatting.ask(["Tell me about your day."], max_new_tokens=24, why=True)
-    assert answer.fact is None
-    assert answer.text == answer.base
+    """Today's limit: the route is decided on the prompt, so a miss stays the base's own words to the end.
+
+    Here the model is made to say the wording of a fact in an answer: asked it, it is corrected; saying it, it is not.
+    """
+    edited, prompt, day = chatting.edited_model(), facts[0]["prompt"], "Tell me about your day."
+    words = edited.base.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    begins = len(edited.base.prompt_ids(day))
+    any_token = list(range(len(edited.base.tokenizer)))
+
+    def saying(_: int, ids: Any) -> list[int]:
+        said = len(ids) - begins
+        return [words[said]] if said < len(words) else any_token
+
+    how = {"max_new_tokens": len(words) + 8, "prefix_allowed_tokens_fn": saying}
+    [asked] = edited.generate([prompt])
+    [[speaking], [base_speaking]] = (edited.generate([day], edits=edits, **how) for edits in (True, False))
+    assert asked == facts[0]["target"]
+    assert speaking.startswith(prompt)
+    assert facts[0]["target"] not in speaking
+    assert speaking == base_speaking
 
 
 def test_messages_are_checked(base: Base) -> None:
