@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from editlog.errors import UsageError
+from lifelong.editors.views import LEAD_INS
 from lifelong.experts.bank import Bank, Route
 from lifelong.export.merged import Merged
 from lifelong.export.merging import add_to_weights, standing_changes
@@ -33,6 +34,18 @@ def test_plain_transformers_answers_what_the_account_says(merged: Merged, facts:
     assert merged.answered.measured == merged.facts == 12
     assert sum(right) == merged.answered.good >= 6
     assert [f"f{seq}" for seq, good in enumerate(right, start=4) if not good] == list(merged.lost)
+
+
+def test_what_was_not_to_change_is_counted_as_it_is(
+    merged: Merged, facts: tuple[dict[str, Any], ...], base: Base
+) -> None:
+    """Near misses and unrelated lead-ins, asked again without the exporter: as the base says, or not."""
+    near_misses = sorted({prompt for fact in facts for prompt in fact.get("near_misses", [])})
+    plain = Base.load(merged.directory)
+    for prompts, score in ((near_misses, merged.near_misses), (list(LEAD_INS), merged.unrelated)):
+        before, after = (model.generate(prompts, max_new_tokens=24) for model in (base, plain))
+        assert score.measured == len(prompts)
+        assert score.good == sum(one == other for one, other in zip(before, after, strict=True))
 
 
 def test_the_account_lies_beside_the_weights(merged: Merged) -> None:
