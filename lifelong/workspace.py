@@ -75,6 +75,7 @@ class Workspace(Looking, Operating):
         self.config = config
         self.choice: Choice | None = None
         """What `init` chose for a new model, and why; None for a workspace that was opened."""
+        self._log_is_open = False
         self._base: Base | None = None
         self._edited: tuple[str, EditedModel] | None = None
 
@@ -90,10 +91,16 @@ class Workspace(Looking, Operating):
 
     @property
     def log(self) -> EditLog:
-        """The edit log, to write to; the configuration's witness and the readers' replica follow each write."""
+        """The edit log, to write to; the configuration's witness and the readers' replica follow each write.
+
+        It is healed and brought up to date when it is first asked for; writers heal what crashes later.
+        """
         from editlog.store import EditLog
 
-        return EditLog.open(self.layout.log, witness=self.witness, replica=self.layout.replica)
+        make = EditLog if self._log_is_open else EditLog.open
+        log = make(self.layout.log, witness=self.witness, replica=self.layout.replica)
+        self._log_is_open = True
+        return log
 
     @property
     def reader(self) -> Fallback:
