@@ -3,63 +3,89 @@
     benchmarks/compare.sh [--edits 1000] [--study 4096] [--seed 0] [--recipe NAME ...] [--out build/comparison]
     benchmarks/compare.sh --sequential-batch    # the study of batch sizes alone
     benchmarks/compare.sh --page                # write the page again from what is finished
+    benchmarks/compare.sh --at-once 8           # eight runs at a time
 
-Three parts, each of runs in processes of their own: the editing step of each recipe (`benchmarks.editing_step`), a
-`lifelong bench` of each recipe on each stream, and the study *is bigger edit batch size always better?*, a bench of
-each recipe that edits in batches for each size. What is finished is kept under --out, by base model, and the same
-command again carries on, a bench from where it was killed; a run that fails is told and tried again the next time.
+Three parts, each of runs in processes of their own: a `lifelong bench` of each recipe on each stream, the editing step
+of each recipe (`benchmarks.editing_step`), and the study *is bigger edit batch size always better?*, a bench of each
+recipe that edits in batches for each size. What is finished is kept under --out, by base model, and the same command
+again carries on, a bench from where it was killed; a run that fails is told and tried again the next time.
 """
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
-import subprocess
+import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks.comparison_page import Results, write_page
+from benchmarks.editing_step import editing_step
+from editlog.errors import LifelongError
+from lifelong.benching.run import bench
 from lifelong.config import recipe_names
+from lifelong.editors.preparation import CACHE_VARIABLE
+from lifelong.files import write_atomically
 from lifelong.models.base import EMBEDDED, Base
 from pretraining.settings import data_folder
 
 STREAMS = {"CounterFact": "counterfact-train.json", "zsRE": "zsre-1500.json"}
 STUDIED = ("emmet", "malmen", "memit", "rome")
 STEP_EDITS = 128
-JOBS = 4
+JOBS = 2
 """A stream is edited by so many jobs, so that there are earlier edits to retain."""
+NO_LIMITS = {"audit": {"locality": 0.0, "retention": 0.0}}
+"""The audit measures and stops nothing: with its limits a job whose method forgets or spoils is refused as a whole."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One process: its arguments to python -m, where its result is kept, and its place in the page's results."""
+    """One run: what is called with what, where its result is kept, and its place in the page's results."""
 
-    arguments: tuple[str, ...]
+    action: Callable[..., None]
+    arguments: Mapping[str, Any]
     result: Path
     place: tuple[str, ...]
 
-    def finish(self, cache: Path) -> bool:
-        """Run it unless it is finished; whether it is now. What recipes learn once per base is kept in `cache`."""
+    def finish(self) -> bool:
+        """Run it here unless it is finished; whether it is now."""
         if self.result.exists():
             return True
         self.result.parent.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", *self.arguments],
-            env={**os.environ, "LIFELONG_CACHE": str(cache)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 0 and not self.result.exists():
-            self.result.write_text(done.stdout, encoding="utf-8")
-        end = f"{time.monotonic() - began:.0f} s" if done.returncode == 0 else done.stderr.strip().rpartition("\n")[2]
-        click.echo(f"{' '.join(self.place)}: {end}", err=True)
-        return done.returncode == 0
+        began, end = time.monotonic(), "done"
+        try:
+            self.action(**self.arguments)
+        except (LifelongError, RuntimeError, ValueError, ArithmeticError) as error:
+            end = f"failed: {error}"
+        click.echo(f"{' '.join(self.place)}: {end} after {time.monotonic() - began:.0f} s", err=True)
+        return self.result.exists()
+
+
+def run_step(result: Path, **asked: Any) -> None:
+    """The editing step of a recipe, with nothing prepared before; the figures are kept in `result`."""
+    with tempfile.TemporaryDirectory(prefix="lifelong-cache-") as cache:
+        os.environ[CACHE_VARIABLE] = cache
+        write_atomically(result, json.dumps(editing_step(**asked)).encode())
+
+
+def run_bench(data: Path, out: Path, **asked: Any) -> None:
+    """A bench into the folder `out`; what the untouched base answers is shared with the benches beside it."""
+    shared, own = out.parent / "reference.jsonl", out / "reference.jsonl"
+    out.mkdir(exist_ok=True)
+    if shared.exists() and not own.exists():
+        shutil.copy(shared, own)
+    bench(data, out=out, **asked)
+    if not shared.exists():
+        write_atomically(shared, own.read_bytes())
 
 
 @dataclass(frozen=True)
@@ -76,41 +102,35 @@ class Plan:
     def steps(self) -> Iterator[Run]:
         """The editing step of each recipe, on the first stream."""
         edits = min(self.edits, STEP_EDITS)
-        source = data_folder() / next(iter(STREAMS.values()))
         for recipe in self.recipes:
-            asked = {"recipe": recipe, "model": self.model, "data": source, "edits": edits}
             result = self.out / f"steps-{edits}" / f"{recipe}.json"
-            yield Run(("benchmarks.editing_step", *_options(asked)), result, ("steps", recipe))
+            asked = {"recipe": recipe, "model": self.model, "data": _source(next(iter(STREAMS))), "edits": edits}
+            yield Run(run_step, {**asked, "result": result}, result, ("steps", recipe))
 
     def benches(self) -> Iterator[Run]:
         """Each recipe on each stream."""
         for stream in STREAMS:
             for recipe in self.recipes:
-                asked = {"recipe": recipe, "edits": self.edits, "per-job": -(-self.edits // JOBS)}
-                yield self._bench(f"{stream}-{self.edits}", stream, asked, (stream, recipe))
+                asked = {"recipe": recipe, "edits": self.edits, "per_job": -(-self.edits // JOBS)}
+                yield self._bench(f"{stream}-{self.edits}", stream, {**asked, "overrides": NO_LIMITS}, (stream, recipe))
 
     def studies(self) -> Iterator[Run]:
         """Each recipe that edits in batches, in one job, by powers of four up to all edits at once."""
         sizes = [4**power for power in range(8) if 4**power < self.study]
         for recipe in sorted(set(STUDIED) & set(self.recipes)):
             for size in (1,) if recipe == "rome" else (*sizes, self.study):
-                dials = (f"method.batch_size={size}", f"grouping.wave={max(32, self.study)}")
-                asked = {"recipe": recipe, "edits": self.study, "per-job": self.study, "set": dials}
+                dials = {**NO_LIMITS, "method": {"batch_size": size}, "grouping": {"wave": max(32, self.study)}}
+                asked = {"recipe": recipe, "edits": self.study, "per_job": self.study, "overrides": dials}
                 yield self._bench(f"study-{self.study}", next(iter(STREAMS)), asked, ("study", recipe, str(size)))
 
-    def _bench(self, folder: str, stream: str, asked: Mapping[str, object], place: tuple[str, ...]) -> Run:
+    def _bench(self, folder: str, stream: str, asked: Mapping[str, Any], place: tuple[str, ...]) -> Run:
         out = self.out / f"{folder}-seed-{self.seed}" / "-".join(place[1:])
-        every = {"model": self.model, "data": data_folder() / STREAMS[stream], "seed": self.seed, "out": out}
-        return Run(("lifelong", "bench", *_options({**asked, **every}), "--json"), out / "result.json", place)
+        every = {"model": self.model, "data": _source(stream), "seeds": (self.seed,), "out": out}
+        return Run(run_bench, {**asked, **every}, out / "result.json", place)
 
 
-def _options(asked: Mapping[str, object]) -> list[str]:
-    """A command line's words; an option is repeated for each value of a tuple."""
-    words = []
-    for name, given in asked.items():
-        for value in given if isinstance(given, tuple) else (given,):
-            words += [f"--{name}", str(value)]
-    return words
+def _source(stream: str) -> Path:
+    return data_folder() / STREAMS[stream]
 
 
 @click.command()
@@ -120,6 +140,7 @@ def _options(asked: Mapping[str, object]) -> list[str]:
 @click.option("--recipe", "recipes", multiple=True, help="A recipe to compare [default: all].")
 @click.option("--model", default=EMBEDDED, show_default=True)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="build/comparison", show_default=True)
+@click.option("--at-once", default=1, show_default=True, help="Processes at a time; each run has one of its own.")
 @click.option("--sequential-batch", is_flag=True, help="Run the study of batch sizes alone.")
 @click.option("--page", "only_page", is_flag=True, help="Run nothing; write the page from what is finished.")
 def main(
@@ -130,18 +151,23 @@ def main(
     recipes: tuple[str, ...],
     model: str,
     out: Path,
+    at_once: int,
     sequential_batch: bool,
     only_page: bool,
 ) -> None:
     """Run what is not finished and write docs/COMPARISON.md; exit code 1 where a run failed."""
     base = Base.load(model).fingerprint.removeprefix("sha256:")[:12]
-    names = recipes or tuple(sorted(recipe_names()))
-    plan = Plan(names, edits, study, seed, model, out.absolute() / f"base-{base}")
-    parts = [plan.studies()] if sequential_batch else [plan.steps(), plan.benches(), plan.studies()]
-    runs = [run for part in (plan.steps(), plan.benches(), plan.studies()) for run in part]
-    finished = [] if only_page else [run.finish(plan.out / "cache") for part in parts for run in part]
-    results = Results.of(base, seed, {run.place: run.result for run in runs if run.result.exists()})
-    write_page(results, Path("docs"))
+    plan = Plan(recipes or tuple(recipe_names()), edits, study, seed, model, out.absolute() / f"base-{base}")
+    everything = [run for part in (plan.benches(), plan.steps(), plan.studies()) for run in part]
+    asked = [] if only_page else list(plan.studies()) if sequential_batch else everything
+    os.environ[CACHE_VARIABLE] = str(plan.out / "cache")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.editing_step", "lifelong.benching.run"])
+    with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as pool:
+        finished = list(pool.map(Run.finish, asked))
+    write_page(
+        Results.of(base, seed, {run.place: run.result for run in everything if run.result.exists()}), Path("docs")
+    )
     sys.exit(0 if all(finished) else 1)
 
 

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -75,18 +76,23 @@ def measured(base: Base, recipe: Recipe, lessons: Sequence[Lesson], alone: int) 
     }
 
 
+def editing_step(recipe: str, data: Path, *, model: str = EMBEDDED, edits: int = 128, alone: int = 8) -> dict[str, Any]:
+    """The figures of a recipe on the first `edits` records of a file."""
+    lessons = [lesson_of(fact) for fact in read_stream(data, edits=edits).facts]
+    base = Base.load(model)
+    figures = measured(base, read_recipe(recipe), lessons, min(alone, len(lessons)))
+    return {"recipe": recipe, "base": base.fingerprint, **figures}
+
+
 @click.command()
-@click.option("--recipe", "name", default="default", show_default=True)
+@click.option("--recipe", default="default", show_default=True)
 @click.option("--model", default=EMBEDDED, show_default=True)
 @click.option("--data", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 @click.option("--edits", default=128, show_default=True)
 @click.option("--alone", default=8, show_default=True)
-def main(name: str, model: str, data: Path, edits: int, alone: int) -> None:
+def main(**asked: Any) -> None:
     """Print one JSON line."""
-    lessons = [lesson_of(fact) for fact in read_stream(data, edits=edits).facts]
-    base = Base.load(model)
-    figures = measured(base, read_recipe(name), lessons, min(alone, len(lessons)))
-    click.echo(json.dumps({"recipe": name, "base": base.fingerprint, **figures}))
+    click.echo(json.dumps(editing_step(**asked)))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class ScenDials(Dials):
     module: str = "mlp.down"
     sweeps: Annotated[int, Field(ge=1, le=10_000)] = 50
     negatives: Annotated[int, Field(ge=0, le=4096)] = 32
-    margin: Annotated[float, Field(gt=0.0, le=10.0)] = 0.7
+    margin: Annotated[float, Field(gt=0.0, le=10.0)] = 0.4
     threshold: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.65
 
 

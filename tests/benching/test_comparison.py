@@ -61,7 +61,7 @@ def test_the_study_edits_one_by_one_in_batches_and_all_at_once(tmp_path: Path) -
     runs = list(Plan(("memit", "rome", "grace"), 1000, 4096, 0, "embedded", tmp_path).studies())
     places = [run.place[1:] for run in runs]
     assert places == [("memit", str(4**power)) for power in range(7)] + [("rome", "1")]
-    assert "method.batch_size=64" in runs[3].arguments
+    assert runs[3].arguments["overrides"]["method"] == {"batch_size": 64}
     assert len({run.result for run in runs}) == len(runs)
 
 

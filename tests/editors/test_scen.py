@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from lifelong.editors.scen import ScenDials, neurons
 
-DIALS = ScenDials(sweeps=300)
+DIALS = ScenDials(sweeps=300, margin=0.7)
 LOGIT = np.log(DIALS.threshold / (1 - DIALS.threshold))
 NONE = torch.zeros(0, 24, dtype=torch.float64)
 
@@ -37,7 +37,7 @@ def test_facts_that_end_nearly_alike_are_told_apart() -> None:
     """Random negatives would be far from both, and the other's neuron on at either."""
     keys = keys_of(8)
     keys[1] = normalize(keys[0] + 0.1 * keys[1], dim=0)
-    active = torch.sigmoid(keys[:2] @ neurons(keys, NONE, ScenDials(sweeps=2000)).T)
+    active = torch.sigmoid(keys[:2] @ neurons(keys, NONE, ScenDials(sweeps=2000, margin=0.7)).T)
     assert active[0, 0] > DIALS.threshold > active[0, 1]
     assert active[1, 1] > DIALS.threshold > active[1, 0]
 
@@ -61,7 +61,7 @@ def test_no_neuron_loses_less_than_the_one_found() -> None:
         off = np.maximum(0.0, keys[1:].numpy() @ w - LOGIT + DIALS.margin).sum()
         return float(w @ w) / 2 + 100.0 * (on + off)
 
-    found = neurons(keys, NONE, ScenDials(sweeps=3000))[0].numpy()
+    found = neurons(keys, NONE, ScenDials(sweeps=3000, margin=0.7))[0].numpy()
     draw = np.random.default_rng(0)
     nudges = [found + size * draw.normal(size=24) for size in (1e-3, 1e-2, 0.1, 1.0) for _ in range(50)]
     assert loss(found) <= min(map(loss, nudges)) + 1e-6
