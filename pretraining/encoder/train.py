@@ -3,8 +3,8 @@ misses.
 
     LIFELONG_DATA=... python -m pretraining.encoder.train [--steps 1500] [--seed 0] [--out FILE]
 
-One thread, three to six minutes (the shipped one: the defaults). Then `python -m pretraining.encoder.fit_gate` fits
-the gate's prior for it.
+One thread, three to six minutes. The shipped encoder is two of these, seeds 0 and 1 (`pretraining.encoder.join`). Then
+`python -m pretraining.encoder.fit_gate` fits the gate's prior for it.
 """
 
 from __future__ import annotations
