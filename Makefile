@@ -54,7 +54,7 @@ docs: $(INSTALLED) ## write docs/CLI.md, docs/bench.schema.json and the answers 
 	@$(BIN)/python scripts/bench_schema.py docs/bench.schema.json
 
 api-docs: $(INSTALLED) ## write the Python API's reference to build/api-docs, from the docstrings
-	@$(BIN)/python -m pdoc -o build/api-docs lifelong lifelong.workspace lifelong.results editlog policies
+	@$(BIN)/python scripts/api_docs.py build/api-docs
 
 base-model: $(INSTALLED) ## pretrain the embedded base model again (resumable)
 	@$(BIN)/python -m pretraining
