@@ -51,6 +51,29 @@ def test_a_large_ingest_keeps_no_more_than_a_part_of_it_in_memory(
         assert kept[0] < ready.widest * 4  # of eight
 
 
+@pytest.mark.crash
+@pytest.mark.parametrize("written", [3, 20])
+def test_a_large_ingest_that_is_killed_leaves_the_log_as_it_was(log: EditLog, written: int) -> None:
+    """Long before it commits, a large ingest has written megabytes of words into the database's file."""
+    log.ingest([Fact(prompt="The capital of Australia is", target="Canberra")], actor="ada")
+    before, database = log.head(), log.directory / "edits.duckdb"
+    program = (
+        "import sys; from pathlib import Path; from editlog.draft import Draft; from editlog.store import EditLog; "
+        "facts = (Draft({'prompt': f'Country {n} is', 'target': f'City {n}'}) for n in range(300_000)); "
+        "EditLog(Path(sys.argv[1])).ingest(facts, actor='ada')"
+    )
+    ingest = subprocess.Popen([sys.executable, "-c", program, str(log.directory)])
+    while ingest.poll() is None and database.stat().st_size < written * 2**20:
+        time.sleep(0.01)
+    ingest.kill()
+    assert ingest.wait() < 0, "it was over before it could be killed"
+    reopened = EditLog.open(log.directory)
+    assert (reopened.head(), reopened.verify()) == (before, [])
+    assert reopened.ingest([Fact(prompt="The capital of Chad is", target="N'Djamena")], actor="ada").accepted == 1
+    assert reopened.verify() == []
+    assert database.stat().st_size < 3 * 2**20, "the words that were never acknowledged are still in the file"
+
+
 def test_no_model_library_is_imported() -> None:
     program = (
         "import sys; from editlog import export, formats, ingest, lines, store; "
