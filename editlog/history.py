@@ -24,7 +24,7 @@ from editlog.texts import COLUMNS, fact_of_row
 Status = Literal["pending", "applied", "failed", "held", "superseded", "retracted"]
 
 OUTCOMES: Mapping[str, Status] = {"facts.applied": "applied", "facts.failed": "failed", "facts.held": "held"}
-_LOOKED_FOR_AT_MOST = 8
+_LOOKED_FOR_AT_MOST = 256
 ABOUT_FACTS = (
     *OUTCOMES,
     *("job.started", "facts.signed", "fact.approved", "fact.rejected", "fact.retracted", "fact.redacted"),
@@ -225,17 +225,15 @@ def of_kinds(*kinds: str) -> str:
 def mentions(seqs: Collection[int]) -> str:
     """SQL that passes every event whose body names one of the facts, all batches and retired experts; and some more.
 
-    It looks for the number in the canonical JSON, so that only what is passed needs to be read.
+    It looks for the number in the canonical JSON, so that only what is passed needs to be read. A pattern goes through
+    a long body once however many facts are looked for, in half the time that `contains` takes for one.
     """
     if len(seqs) > _LOOKED_FOR_AT_MOST:
         return "true"
-    listed = [f"[{seq}{end}" for seq in seqs for end in ",]"] + [f",{seq}{end}" for seq in seqs for end in ",]"]
-    in_lists = " OR ".join(f"contains(body, '{text}')" for text in listed)
-    # A long body is gone through once: where the number ends is asked of those alone that have its beginning.
-    ends = {seq: " OR ".join(f"contains(body, '\"fact\":{seq}{end}')" for end in ",}") for seq in seqs}
-    by_name = " OR ".join(f"(contains(body, '\"fact\":{seq}') AND ({ends[seq]}))" for seq in seqs)
-    kinds = "".join(f" WHEN kind = '{kind}' THEN true" for kind in _ALWAYS)
-    return f"CASE{kinds} WHEN kind = 'job.started' THEN {in_lists or 'false'} ELSE {by_name or 'false'} END"
+    number = f"(?:{'|'.join(map(str, seqs))})"
+    listed = f"kind = 'job.started' AND regexp_matches(body, '[[,]{number}[],]')"
+    named = f"kind <> 'job.started' AND regexp_matches(body, '\"fact\":{number}[,}}]')"
+    return f"(kind IN ({', '.join(map(repr, _ALWAYS))}) OR ({listed}) OR ({named}))"
 
 
 def _logged(row: Sequence[Any], governor: int | None, ledger: Ledger) -> LoggedFact:
