@@ -76,7 +76,7 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     last = events[-1]
     if last.kind == "snapshot.rolled_back":
         return serving_state(log, as_of=last.body["to"])
-    facts = tuple(served_facts(log.facts(as_of=last.seq))) if as_of is not None else _latest(log, last)
+    facts = tuple(served_facts(log.facts(as_of=last.seq)))
     pack_of = _pack_of(events) if as_of is None else packs_by_expert(log)
     experts = {served.expert for served in facts if served.expert}
     if missing := experts - pack_of.keys():
@@ -92,20 +92,6 @@ def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
         shared=shared,
         calibrated=last_calibration(events),
     )
-
-
-_LATEST: dict[str, tuple[Served, ...]] = {}
-"""What was served behind the event of this hash: of one state, since a job asks for it at each of its stages."""
-
-
-def _latest(log: Reader, last: Event) -> tuple[Served, ...]:
-    """The served facts as of the newest event that shows; its hash is over all that came before it."""
-    found = _LATEST.get(last.hash)
-    if found is None:
-        found = tuple(served_facts(log.facts(as_of=last.seq)))
-        _LATEST.clear()
-        _LATEST[last.hash] = found
-    return found
 
 
 def _shared(events: Sequence[Event]) -> Shared | None:
