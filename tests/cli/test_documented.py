@@ -1,4 +1,4 @@
-"""Every verb is documented, and its examples are commands that exist (test_examples.py runs them)."""
+"""Every verb is documented, and its examples are commands with options that exist."""
 
 from __future__ import annotations
 
