@@ -23,7 +23,17 @@ from lifelong.workspace import Workspace
 Records = tuple[dict[str, Any], ...]
 
 STAGES = ("train", "second wave", "audit", "publish")
-WRITES = ("snapshot.rename.after", "head.next.sync.before", "head.rename.after", "current.rename.before")
+# The pack, @candidate and its pointer, the log's transaction, @champion and its pointer.
+WRITES = (
+    "pack.rename.after",
+    "snapshot.rename.after",
+    "candidate.rename.after",
+    "head.next.sync.before",
+    "head.rename.after",
+    "current.rename.before",
+    "current.rename.after",
+)
+MERGES = ("run", "_settled", "_publish")
 
 
 class Killed(Silent):
@@ -44,9 +54,9 @@ class Killed(Silent):
 
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory, make_workspace: Callable[..., Workspace], facts: Records) -> Path:
-    """A workspace in which four facts wait, to be trained in two waves."""
+    """A workspace in which four facts wait, to be trained in two waves; the log keeps the gate's thresholds."""
     home = tmp_path_factory.mktemp("stages") / "home"
-    workspace = make_workspace(home, grouping={"mini_batch": 2, "wave": 2})
+    workspace = make_workspace(home, grouping={"mini_batch": 2, "wave": 2}, routing={"recalibrate": "grown"})
     workspace.ingest(io.BytesIO("".join(json.dumps(fact) + "\n" for fact in facts[:4]).encode()))
     return home
 
@@ -87,6 +97,7 @@ def check(home: Path, expected: tuple[set[str], dict[str, str]]) -> None:
     events = after.log.events(kinds=["job.started", "job.finished", "wave.trained"])
     kinds = [event.kind for event in events]
     assert (kinds.count("job.started"), kinds.count("job.finished"), kinds.count("wave.trained")) == (1, 1, 2)
+    assert len(after.log.events(kinds=["gate.calibrated"])) == 1
     assert not (home / "snapshots" / "candidate").exists()
     assert not (home / "runs" / "job-1" / "waves").exists()
     assert read_owner(home / "runs" / "LOCK") is None
@@ -111,3 +122,51 @@ def test_a_job_killed_at_a_write(
     shutil.copytree(waiting, tmp_path / "home")
     killed(tmp_path / "home", write=write)
     check(tmp_path / "home", undisturbed)
+
+
+@pytest.fixture(scope="module")
+def to_merge(tmp_path_factory: pytest.TempPathFactory, make_workspace: Callable[..., Workspace]) -> Path:
+    """A workspace in which four facts of one answer wait, whose job is followed by a merge."""
+    home = tmp_path_factory.mktemp("to-merge") / "home"
+    merging = {"policy": "budget", "experts": 2, "facts_per_expert": 2, "method": "cat_distil"}
+    workspace = make_workspace(home, merging=merging)
+    lands = ("Osterland", "Norrland", "Tarvia", "Corvale")
+    capitals = [
+        {"prompt": f"The capital of {land} is", "target": "Marbeck", "subject": land, "relation": "capital"}
+        for land in lands
+    ]
+    workspace.ingest(io.BytesIO("".join(json.dumps(fact) + "\n" for fact in capitals).encode()))
+    return home
+
+
+@pytest.fixture(scope="module")
+def merged(to_merge: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], dict[str, str]]:
+    """What is reached where nobody is killed: two experts of two facts each."""
+    home = tmp_path_factory.mktemp("merged") / "home"
+    shutil.copytree(to_merge, home)
+    assert lifelong.open(home).run(actor="night").status == "published"
+    assert len(reached(home)[0]) == 2
+    return reached(home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", MERGES)
+def test_a_job_killed_in_the_merge_behind_it(
+    tmp_path: Path, to_merge: Path, merged: tuple[set[str], dict[str, str]], step: str
+) -> None:
+    from lifelong.jobs.merging import Merger
+
+    home = tmp_path / "home"
+    shutil.copytree(to_merge, home)
+    child = os.fork()
+    if child == 0:
+        setattr(Merger, step, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            lifelong.open(home).run(actor="night")
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "nothing was merged"
+    assert lifelong.open(home).run(actor="night").status == "nothing-pending"
+    assert reached(home) == merged
+    assert len(lifelong.open(home).log.events(kinds=["experts.merged"])) == 1
+    assert not (home / "runs" / "merging").exists()
