@@ -44,7 +44,7 @@ def names(paths: list[Path]) -> list[str]:
 
 # A package stands where its name does; a module that stands apart from its package is named with it.
 LAYERS = (
-    {"models.chat", "models.loading"},
+    {"models.chat", "models.loading", "models.placement"},
     {"config", "files", "formatting", "hub", "layout", "results", "scheduling", "withheld"}
     | {"models", "jobs.hooks", "jobs.progress"},
     {"anchors", "editors", "executors", "experts", "snapshots.serving", "snapshots.snapshot"},

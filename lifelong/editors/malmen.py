@@ -159,7 +159,7 @@ def batch_by_batch(keys: Tensor, wanted: Tensor, batch: Tensor, ridge: Tensor) -
     """The shift [out, in] of all batches: keys [tokens, in], what is wanted at them [tokens, out], float64, and the
     number of each token's batch, int64 [tokens]."""
     shift = torch.zeros(wanted.shape[1], keys.shape[1], dtype=keys.dtype)
-    for number in batch.unique().tolist():
+    for number in sorted(set(batch.tolist())):
         rows = batch == number
         shift = shift + normal_equation(keys[rows], wanted[rows] - keys[rows] @ shift.T, ridge)
     return shift

@@ -9,14 +9,14 @@ import json
 import sys
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 
-def rendered(tokenizer, prompt):
+def rendered(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
     """A prompt as the one message of a user, through the chat template, up to where the answer begins."""
     messages = [{"role": "user", "content": prompt}]
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 @torch.no_grad()

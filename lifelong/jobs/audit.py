@@ -87,7 +87,8 @@ class Answers:
 
         Where it is one of the `targets` (one for each prompt), a single forward pass shows it; the rest is generated.
         """
-        asked = list(zip(prompts, routes, targets or [None] * len(prompts), strict=True))
+        hoped: Sequence[str | None] = targets or [None] * len(prompts)
+        asked = list(zip(prompts, routes, hoped, strict=True))
         keys = [(prompt, route.note, tuple(model.bank.acting(route))) for prompt, route, _ in asked]
         new = {key: one for key, one in zip(keys, asked, strict=True) if key not in self._known}
         pairs = {key: (prompt, target) for key, (prompt, _, target) in new.items() if target is not None}
