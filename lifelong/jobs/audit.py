@@ -121,10 +121,10 @@ _Seen = tuple[_Question, Route, str]
 def audit(model: EditedModel, answers: Answers, *, new: Sequence[Served], older: Sequence[Served]) -> AuditReport:
     """Measure a candidate: the `new` facts and their near misses, and the `older` ones that were drawn.
 
-    Beside those drawn, every older fact that shares a wording with a new one is asked for it: a fact's own wording is
-    nearest to itself, so a new fact can take its place nowhere else. A fact is asked at a moment at which it governs,
-    so that one which holds only later, or held only earlier, is measured too; an older fact that never shows any more
-    is not.
+    Beside those drawn, every older fact is asked the wordings that a new one shares with it and may not take: its own
+    wording is nearest to itself, so it can lose its place nowhere else. A fact is asked at a moment at which it
+    governs, so that one which holds only later, or held only earlier, is measured too; an older fact that never shows
+    any more is not.
     """
     now = datetime.now(UTC)
     moments = governing_moments(model.facts.values(), now)
@@ -133,7 +133,7 @@ def audit(model: EditedModel, answers: Answers, *, new: Sequence[Served], older:
     prompts = [_Question(fact.fact.prompt, fact, moments[fact.seq]) for fact in older if fact.seq in moments]
     shared = [
         _Question(wording, fact, moments[fact.seq])
-        for fact, wording in _shared_wordings(model.facts.values(), new)
+        for fact, wording in _protected_wordings(model.facts.values(), new)
         if fact.seq in moments
     ]
     suspects: dict[int, int] = defaultdict(int)
@@ -146,19 +146,25 @@ def audit(model: EditedModel, answers: Answers, *, new: Sequence[Served], older:
     )
 
 
-def _shared_wordings(live: Iterable[Served], new: Sequence[Served]) -> Iterator[tuple[Served, str]]:
-    """The wordings of older live facts that a new fact has, too."""
-    theirs = {fold(wording) for served in new for wording in served.fact.wordings}
+def _protected_wordings(live: Iterable[Served], new: Sequence[Served]) -> Iterator[tuple[Served, str]]:
+    """The wordings of older live facts that no new fact may take: its prompt by any, a rephrase by another's rephrase.
+
+    A new prompt that is worded as a rephrase corrects just that wording, so there the later fact governs.
+    """
+    prompts = {fold(served.fact.prompt) for served in new}
+    rephrases = {fold(wording) for served in new for wording in served.fact.rephrases}
     numbers = {served.seq for served in new}
     for served in live:
         if served.expert and served.seq not in numbers:
-            yield from ((served, wording) for wording in served.fact.wordings if fold(wording) in theirs)
+            if fold(served.fact.prompt) in prompts | rephrases:
+                yield served, served.fact.prompt
+            yield from ((served, wording) for wording in served.fact.rephrases if fold(wording) in rephrases)
 
 
 def _takers(seen: Sequence[_Seen], new: Sequence[Served]) -> dict[int, int]:
     """New facts that spoil a wording of an older one, by that one's number; also those that hide behind another.
 
-    Where one of them answers the wording, the others that have it would once that one is gone.
+    Where one of them answers it, the others that have it would once that one is gone.
     """
     having: dict[str, list[Served]] = defaultdict(list)
     for served in new:

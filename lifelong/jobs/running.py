@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import shutil
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,6 @@ def run(
         )
         if merges:
             make_directory(workspace.layout.merging)  # a kill from here on leaves a merge owed
-        report = job.run(seed) or idle_report("nothing-pending", recipe.name, model)
+        report = contextvars.copy_context().run(job.run, seed) or idle_report("nothing-pending", recipe.name, model)
         merge_as_policy_says(workspace, lease, actor=actor)
         return report

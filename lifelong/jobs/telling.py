@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ def told(run: Callable[Concatenate[Workspace, P], JobReport]) -> Callable[Concat
     @functools.wraps(run)
     def telling(workspace: Workspace, /, *args: P.args, **options: P.kwargs) -> JobReport:
         try:
-            report = contextvars.copy_context().run(run, workspace, *args, **options)
+            report = run(workspace, *args, **options)
         except Busy:
             raise
         except Exception as error:

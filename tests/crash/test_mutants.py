@@ -52,7 +52,7 @@ MUTANTS = {
     "verify: chain": Mutant("editlog/verify.py", "*_chain(con), ", "", TAMPER),
     "verify: texts": Mutant("editlog/verify.py", "*_chain(con), *_texts(con)]", "*_chain(con)]", TAMPER),
     "verify: a missing event": Mutant("editlog/verify.py", "if seq > before + 1:", "if False:", TAMPER),
-    "verify: an event's hash": Mutant("editlog/verify.py", "seq)) != chained:", "seq)) == b'':", TAMPER),
+    "verify: an event's hash": Mutant("editlog/verify.py", "canonical)) != chained:", "canonical)) == b'':", TAMPER),
     "verify: canonical body": Mutant("editlog/verify.py", "if canonical != body.encode():", "if False:", TAMPER),
     "verify: commitment": Mutant("editlog/verify.py", "if not hmac.compare_digest(", "if False and (", TAMPER),
     "verify: digest and key": Mutant(
