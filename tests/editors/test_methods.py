@@ -82,7 +82,7 @@ RECIPES = {
         forgets=False,
     ),
     "lemoe": Promise({**SMALL, "growth": {"facts_per_expert": 1}}),
-    "scen": Promise({**SMALL, "method": {"layer": 0, "margin": 0.7}}, exact=True),
+    "scen": Promise({**SMALL, "method": {"layer": -1}}, exact=True),
     "emmet": Promise({"method": {**EXACT, "ridge": 1e-6}}, scoped=False, forgets=True),
 }
 
