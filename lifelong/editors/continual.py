@@ -10,16 +10,15 @@ LoRA: Hu et al., 2021 (arXiv 2106.09685); as a lifelong comparator: GRACE, WISE 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from lifelong.editors import CannotForget, Dials, Edit, Editor, Outcome, Wave
+from lifelong.editors import CannotForget, Edit, Editor, Outcome, Wave
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.factors import FactorStack
 from lifelong.editors.parallel import IGNORED, answer_loss, chunks_of
+from lifelong.editors.pool import DescentDials
 from lifelong.editors.routers import AlwaysOn, Router, Scene
 from lifelong.editors.state import State
 from lifelong.editors.views import wave_rows
@@ -32,18 +31,10 @@ from policies.recipe import Training
 _NAME = "continual"
 
 
-class ContinualDials(Dials):
-    """`rate` is Adam's, on both factors; a wave takes at most `steps`, each over all of its facts."""
-
-    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
-    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
-    stop_loss: Annotated[float, Field(ge=0.0)] = 0.01
-
-
 class ContinualEditor(Editor):
     """One expert of all facts; each wave retires the last one's."""
 
-    Dials = ContinualDials
+    Dials = DescentDials
     accumulates = True
 
     def fit(
@@ -57,7 +48,7 @@ class ContinualEditor(Editor):
         advance: Callable[[int], None] | None = None,
     ) -> Edit:
         """Train the delta of `state` (at first: random A, B of zeros) on the wave; see `Editor.fit`."""
-        dials: ContinualDials = self.dials
+        dials: DescentDials = self.dials
         shape = self.recipe.experts
         sites = find_sites(base.model, shape.layers, shape.modules)
         stack = FactorStack(base, sites, [_NAME], shape.rank, seed)
@@ -85,7 +76,7 @@ class ContinualEditor(Editor):
         self, base: Base, wave: Wave, sites: list[Site], stack: FactorStack, steps: int
     ) -> tuple[Tensor, Tensor, int]:
         """Full-batch Adam; the mean loss of each lesson's wordings, whether all were right, and the steps taken."""
-        dials: ContinualDials = self.dials
+        dials: DescentDials = self.dials
         alone = Wave(tuple((lesson,) for lesson in wave.lessons))
         rows = wave_rows(base, alone, contexts=self.recipe.training.contexts, near_misses=0)
         upper = UpperLayers(base, sites)

@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from editlog.canonical import fold, sha256
-from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Wave
+from lifelong.editors import CannotForget, Edit, Editor, Lesson, Wave
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.parallel import IGNORED, Chunk
-from lifelong.editors.pool import Pool, descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
+from lifelong.editors.pool import DescentDials, Pool, descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
 from lifelong.editors.reading import read_ends
 from lifelong.editors.routers import NearestKey, Routed, Router, Scene
 from lifelong.editors.state import State
@@ -50,16 +50,12 @@ _TINY = 1e-6
 _LITTLE = 0.1
 
 
-class ElderDials(Dials):
-    """`experts` of the recipe's rank at each of its sites, `top` of them chosen. A wave takes at most `steps` of Adam
-    at `rate`, each over all of its facts; `guide` is λ. A prompt is edited where its code differs from that of an edit
-    in fewer than `within` bits."""
+class ElderDials(DescentDials):
+    """`experts` of the recipe's rank at each of its sites, `top` of them chosen; `guide` is λ. A prompt is edited where
+    its code differs from that of an edit in fewer than `within` bits."""
 
     experts: Annotated[int, Field(ge=1, le=256)] = 8
     top: Annotated[int, Field(ge=1, le=256)] = 2
-    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
-    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
-    stop_loss: Annotated[float, Field(ge=0.0)] = 0.01
     guide: Annotated[float, Field(ge=0.0, le=100.0)] = 1e-2
     within: Annotated[int, Field(ge=1, le=65536)] = 8
 
@@ -237,10 +233,9 @@ class ElderEditor(Editor):
             lambda chunk: mixtures.adding(base, queries_of(chunk)),
             mixtures.parameters(),
             facts=len(lessons),
-            near_miss_weight=self.recipe.training.near_miss_weight,
-            rate=dials.rate,
+            recipe=self.recipe,
+            dials=dials,
             steps=steps,
-            stop_loss=dials.stop_loss,
             beside=lambda: dials.guide * guided_loss(mixtures.logits(queries), wanted).mean(),
         )
 

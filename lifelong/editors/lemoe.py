@@ -25,9 +25,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy, silu
 
-from lifelong.editors import Dials, Edit, Wave
-from lifelong.editors.keyed import keyed
-from lifelong.editors.lora import LoraEditor
+from lifelong.editors import Dials, Wave
+from lifelong.editors.keyed import KeyedEditor
 from lifelong.editors.preparation import prepared
 from lifelong.editors.routers import GateRouter, Routed, Router, Scene, key_of
 from lifelong.editors.state import State
@@ -87,31 +86,21 @@ def trained_keys(keys: Tensor, values: Tensor, own: Tensor, steps: int) -> Tenso
     return moved.detach()
 
 
-class LemoeEditor(LoraEditor):
+class LemoeEditor(KeyedEditor):
     """Low-rank experts as the default recipe trains them, one a mini-batch, each with its key."""
 
     Dials = LemoeDials
 
-    def fit(
-        self,
-        base: Base,
-        wave: Wave,
-        *,
-        seed: int,
-        state: State | None = None,
-        steps: int | None = None,
-        advance: Callable[[int], None] | None = None,
-    ) -> Edit:
-        """Train an expert for each group and set its key; see `Editor.fit`."""
-        edit = super().fit(base, wave, seed=seed, state=state, steps=steps, advance=advance)
+    def keys(self, base: Base, wave: Wave) -> Tensor:
+        """The key of each lesson's expert."""
         sizes = torch.tensor([len(group) for group in wave.groups])
-        return keyed(edit, wave, self._keys(base, wave).repeat_interleave(sizes, 0))
+        return self._group_keys(base, wave).repeat_interleave(sizes, 0)
 
     def router(self, scene: Scene) -> Router:
         """The gate says whether, the keys say which."""
         return _LargestLogit(scene, lambda prompts: projected(pooled(scene.base, prompts), self.dials.inner))
 
-    def _keys(self, base: Base, wave: Wave) -> Tensor:
+    def _group_keys(self, base: Base, wave: Wave) -> Tensor:
         """The key of each group's expert, with its bias, float32 [experts, width + 1]."""
         told = self._ordinary(base)
         wordings = [[wording for lesson in group for wording in lesson.wordings] for group in wave.groups]

@@ -21,12 +21,10 @@ from pydantic import Field
 from torch import Tensor
 
 from editlog.canonical import fold
-from lifelong.editors import Dials, Edit, Wave
-from lifelong.editors.keyed import keyed
-from lifelong.editors.lora import LoraEditor
+from lifelong.editors import Dials, Wave
+from lifelong.editors.keyed import KeyedEditor
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import NearestKey, Router, Scene
-from lifelong.editors.state import State
 from lifelong.models.base import Base
 from lifelong.snapshots.serving import Served
 
@@ -79,33 +77,23 @@ def clusters(labels: Sequence[str], keys: Tensor, radius: float) -> list[Cluster
     return found
 
 
-class MeloEditor(LoraEditor):
+class MeloEditor(KeyedEditor):
     """Low-rank blocks as the default recipe trains them, each fact's key in its anchors."""
 
     Dials = MeloDials
 
-    def fit(
-        self,
-        base: Base,
-        wave: Wave,
-        *,
-        seed: int,
-        state: State | None = None,
-        steps: int | None = None,
-        advance: Callable[[int], None] | None = None,
-    ) -> Edit:
-        """Train a block for each group and read its facts' keys; see `Editor.fit`."""
-        edit = super().fit(base, wave, seed=seed, state=state, steps=steps, advance=advance)
-        return keyed(edit, wave, self._keys(base, [lesson.prompt for lesson in wave.lessons]))
+    def keys(self, base: Base, wave: Wave) -> Tensor:
+        """What the module puts out at the end of each prompt."""
+        return self._read(base, [lesson.prompt for lesson in wave.lessons])
 
-    def _keys(self, base: Base, prompts: Sequence[str]) -> Tensor:
+    def _read(self, base: Base, prompts: Sequence[str]) -> Tensor:
         dials: MeloDials = self.dials
         return read_ends(base, one_site(base, dials.layer, dials.module).path, prompts)[1]
 
     def router(self, scene: Scene) -> Router:
         """The nearest point of the nearest cluster, where that cluster reaches the prompt."""
         dials: MeloDials = self.dials
-        return _ClusterRouter(scene, lambda prompts: self._keys(scene.base, prompts), dials.radius)
+        return _ClusterRouter(scene, lambda prompts: self._read(scene.base, prompts), dials.radius)
 
 
 class _ClusterRouter(NearestKey):

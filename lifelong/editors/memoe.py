@@ -20,10 +20,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Wave
+from lifelong.editors import CannotForget, Edit, Editor, Lesson, Wave
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.mixture import AnchoredTokens, Mixture, even
-from lifelong.editors.pool import descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
+from lifelong.editors.pool import DescentDials, descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
 from lifelong.editors.reading import one_site
 from lifelong.editors.routers import GateRouter, Router, Scene
 from lifelong.editors.shifting import Changed
@@ -34,16 +34,12 @@ from lifelong.models.base import Base
 from lifelong.models.sites import Site
 
 
-class MemoeDials(Dials):
-    """`experts` of the recipe's rank bypass `layer`, and `top` of them act on a token. A wave takes at most `steps`
-    of Adam at `rate`, each over all of its facts."""
+class MemoeDials(DescentDials):
+    """`experts` of the recipe's rank bypass `layer`, and `top` of them act on a token."""
 
     layer: int = -1
     experts: Annotated[int, Field(ge=1, le=256)] = 4
     top: Annotated[int, Field(ge=1, le=256)] = 2
-    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
-    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
-    stop_loss: Annotated[float, Field(ge=0.0)] = 0.01
 
 
 class MemoeEditor(Editor):
@@ -115,10 +111,9 @@ class MemoeEditor(Editor):
             changed,
             mixture.parameters(),
             facts=len(lessons),
-            near_miss_weight=self.recipe.training.near_miss_weight,
-            rate=self.dials.rate,
+            recipe=self.recipe,
+            dials=self.dials,
             steps=steps,
-            stop_loss=self.dials.stop_loss,
         )
 
 

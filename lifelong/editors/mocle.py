@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lifelong.editors import CannotForget, Dials, Edit, Editor, Lesson, Wave
+from lifelong.editors import CannotForget, Edit, Editor, Lesson, Wave
 from lifelong.editors.activations import UpperLayers
-from lifelong.editors.pool import Pool, descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
+from lifelong.editors.pool import DescentDials, Pool, descend, lesson_chunks, pooled_experts, pooled_outcomes, standing
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import GateRouter, Router, Scene
 from lifelong.editors.shifting import Changed
@@ -35,16 +35,13 @@ from lifelong.models.base import Base
 _ROUNDS = 20
 
 
-class MocleDials(Dials):
+class MocleDials(DescentDials):
     """Experts of the recipe's rank at the `mlp.down` of `layer`, one for each of at most `clusters`; a low
-    `temperature` trusts the cluster. A wave takes at most `steps` of Adam at `rate`, each over all of its facts."""
+    `temperature` trusts the cluster."""
 
     layer: int = -1
     clusters: Annotated[int, Field(ge=1, le=256)] = 8
     temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 0.05
-    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
-    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
-    stop_loss: Annotated[float, Field(ge=0.0)] = 0.01
 
 
 def centres_of(keys: Tensor, clusters: int) -> Tensor:
@@ -137,10 +134,9 @@ class MocleEditor(Editor):
             changed,
             pool.parameters(),
             facts=len(lessons),
-            near_miss_weight=self.recipe.training.near_miss_weight,
-            rate=self.dials.rate,
+            recipe=self.recipe,
+            dials=self.dials,
             steps=steps,
-            stop_loss=self.dials.stop_loss,
         )
 
 

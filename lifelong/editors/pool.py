@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from lifelong.editors import Lesson, Outcome, Wave, as_groups
+from lifelong.editors import Dials, Lesson, Outcome, Wave, as_groups
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.parallel import Chunk, chunks_of
 from lifelong.editors.shifting import Changed, measured
@@ -25,6 +27,15 @@ from lifelong.experts.operators.rows import by_row
 from lifelong.models.base import Base
 from lifelong.models.sites import Site
 from policies.recipe import Recipe
+
+
+class DescentDials(Dials):
+    """A wave takes at most `steps` of Adam at `rate`, each over all of its facts; fewer where every fact is right and
+    under `stop_loss`."""
+
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-3
+    stop_loss: Annotated[float, Field(ge=0.0)] = 0.01
 
 
 class Pool(nn.Module):
@@ -73,22 +84,20 @@ def descend(
     parameters: Iterable[nn.Parameter],
     *,
     facts: int,
-    near_miss_weight: float,
-    rate: float,
+    recipe: Recipe,
+    dials: DescentDials,
     steps: int,
-    stop_loss: float,
     beside: Callable[[], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, int]:
     """Full-batch Adam; each fact's worst loss (nats a token), whether all its wordings were right, the steps taken.
 
-    `beside` gives a loss of the method's own, added at each step. It ends early once every fact is right and under
-    `stop_loss`.
+    `beside` gives a loss of the method's own, added at each step.
     """
-    optimiser = torch.optim.Adam(parameters, lr=rate)
+    optimiser = torch.optim.Adam(parameters, lr=dials.rate)
     for step in range(steps + 1):
         optimiser.zero_grad()
-        loss, right = measured(upper, chunks, changed, facts, near_miss_weight)
-        if step == steps or (bool(right.all()) and float(loss.max()) < stop_loss):
+        loss, right = measured(upper, chunks, changed, facts, recipe.training.near_miss_weight)
+        if step == steps or (bool(right.all()) and float(loss.max()) < dials.stop_loss):
             break
         if beside:
             beside().backward()  # type: ignore[no-untyped-call]

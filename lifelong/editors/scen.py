@@ -30,12 +30,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lifelong.editors import Dials, Edit, Wave
-from lifelong.editors.keyed import keyed
-from lifelong.editors.lora import LoraEditor
+from lifelong.editors import Dials, Wave
+from lifelong.editors.keyed import KeyedEditor
 from lifelong.editors.reading import one_site, read_ends
 from lifelong.editors.routers import NearestKey, Router, Scene
-from lifelong.editors.state import State
 from lifelong.editors.views import LEAD_INS
 from lifelong.models.base import Base
 from lifelong.snapshots.serving import Served
@@ -94,24 +92,14 @@ def widest_margin(examples: Tensor, dials: ScenDials) -> Tensor:
     return (weights[:, None] @ signed).squeeze(1)
 
 
-class ScenEditor(LoraEditor):
+class ScenEditor(KeyedEditor):
     """Experts as the default recipe trains them, what their neurons are to be on for in their anchors."""
 
     Dials = ScenDials
 
-    def fit(
-        self,
-        base: Base,
-        wave: Wave,
-        *,
-        seed: int,
-        state: State | None = None,
-        steps: int | None = None,
-        advance: Callable[[int], None] | None = None,
-    ) -> Edit:
-        """Stage one, and what stage two needs of each fact; see `Editor.fit`."""
-        edit = super().fit(base, wave, seed=seed, state=state, steps=steps, advance=advance)
-        return keyed(edit, wave, self._read(base, [lesson.prompt for lesson in wave.lessons]))
+    def keys(self, base: Base, wave: Wave) -> Tensor:
+        """What stage two needs of each fact: x."""
+        return self._read(base, [lesson.prompt for lesson in wave.lessons])
 
     def _read(self, base: Base, prompts: Sequence[str]) -> Tensor:
         """What neurons read of each prompt, float32 [prompts, width]."""
