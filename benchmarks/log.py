@@ -7,7 +7,7 @@
     LIFELONG_DATA=... python benchmarks/log.py size       # bytes a fact, CounterFact as it is published
 
 Every figure is the median of several runs, printed as JSON: wall seconds, and CPU seconds of the whole process, which
-say more on a machine that does other work too. Everything runs on one core, but for `verify --cores`.
+say more on a machine that does other work too. Everything runs on one core, but for `--cores`.
 """
 
 from __future__ import annotations
@@ -192,8 +192,10 @@ def _intact(log: EditLog) -> None:
 @main.command()
 @click.option("--log", "directory", required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--runs", default=5, show_default=True)
-def ask(directory: Path, runs: int) -> None:
+@click.option("--cores", default=1, show_default=True)
+def ask(directory: Path, runs: int, cores: int) -> None:
     """What `log list --limit 20`, `fact history` and `blame` ask of the log, opening it included."""
+    os.sched_setaffinity(0, CORES[:cores])
     log = EditLog.open(directory)
     [put] = log.events(kinds=["fact.put"], after=log.head().seq // 2, limit=1)
     some = log.resolve(f"f{put.seq}")
@@ -204,10 +206,10 @@ def ask(directory: Path, runs: int) -> None:
         "fact history by digest": lambda: log.history(ref=some.fact.digest[7:19]),
         "fact history --subject": lambda: log.history(subject=some.fact.subject),
         "fact history --prompt": lambda: log.history(prompt=some.fact.prompt),
-        "blame's part of the log": lambda: (log.history(ref=some.ref), log.facts_of(some.fact.key)),
+        "blame's part of the log": lambda: log.lineage(some.ref),
     }
     for name, question in questions.items():
-        report({"question": name, **medians(question, runs)})
+        report({"question": name, "cores": cores, **medians(question, runs)})
 
 
 @main.command()

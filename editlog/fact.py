@@ -26,6 +26,8 @@ from editlog.canonical import CONTROL, canonical_words, fold, sha256, tag
 FACT_DOMAIN = b"lifelong/fact/v1\x00"
 MAX_TEXT = 8192
 MAX_WORDINGS = 64
+NAMED, PROMPTED = "sr\x1f", "p\x1f"
+"""What a key begins with that is made of subject and relation, and one that is made of the prompt."""
 
 
 def _clean(text: str) -> str:
@@ -137,8 +139,8 @@ class Fact(_Frozen):
 def key_of(prompt: str, subject: str | None, relation: str | None) -> str:
     """What a fact with these words is about; see `Fact.key`."""
     if subject and relation:
-        return f"sr\x1f{fold(subject)}\x1f{fold(relation)}"
-    return f"p\x1f{fold(prompt)}"
+        return f"{NAMED}{fold(subject)}\x1f{fold(relation)}"
+    return f"{PROMPTED}{fold(prompt)}"
 
 
 def record_digest(record: Mapping[str, Any]) -> bytes:

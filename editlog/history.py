@@ -143,7 +143,7 @@ def status_of(seq: int, governs: bool, ledger: Ledger) -> Status:
 def read_facts(con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None = None) -> list[LoggedFact]:
     """Every unerased fact put up to `as_of`, in log order; only those of `keys`, where given."""
     if keys is not None:
-        return read_told(con, as_of, keys).facts
+        return read_told(con, as_of, seqs_of_keys(con, as_of, keys)).facts
     kinds = of_kinds(*_ALWAYS, *OUTCOMES, "fact.retracted", "fact.approved")
     return _logged_facts(con, as_of, "true", fold(read_events(con, f"seq <= $1 AND {kinds}", [as_of])))
 
@@ -156,9 +156,8 @@ class Told:
     events: list[Event]
 
 
-def read_told(con: DuckDBPyConnection, as_of: int, keys: Sequence[str]) -> Told:
-    """The unerased facts of some keys up to `as_of`: a million others need not be read to tell of one."""
-    seqs = seqs_of_keys(con, as_of, keys)
+def read_told(con: DuckDBPyConnection, as_of: int, seqs: Sequence[int]) -> Told:
+    """All facts of some keys up to `as_of`, given by `seqs`: a million others need not be read to tell of one."""
     if not seqs:
         return Told([], [])
     about = f"{of_kinds(*_ALWAYS, *ABOUT_FACTS)} AND {mentions(seqs)}"
@@ -205,6 +204,8 @@ def _back_again(con: DuckDBPyConnection, as_of: int, experts: Sequence[str]) -> 
 
 def seqs_of_keys(con: DuckDBPyConnection, as_of: int, keys: Sequence[str]) -> list[int]:
     """The seqs of all facts of some keys, in log order."""
+    if not keys:
+        return []
     if len(keys) == 1:  # a comparison is tried while the column is scanned, a list is joined with afterwards
         query, asked = "SELECT seq FROM texts WHERE key = $2 AND seq <= $1 ORDER BY seq", keys[0]
         return [seq for (seq,) in con.execute(query, [as_of, asked]).fetchall()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from editlog.endorsement import Endorsements, read_endorsements
@@ -51,11 +52,6 @@ class Reader(ABC):
         """Every unerased fact, in log order, with its standing now or at `as_of`; no probes."""
         with self.visit() as (con, position):
             return read_facts(con, seq_of(con, position.seq, as_of))
-
-    def facts_of(self, key: str, *, as_of: AsOf | None = None) -> list[LoggedFact]:
-        """The facts of one key, as `facts` tells of them."""
-        with self.visit() as (con, position):
-            return read_facts(con, seq_of(con, position.seq, as_of), [key])
 
     def probes_of(self, seqs: Collection[int]) -> dict[int, Probes]:
         """The probes of facts, by seq: to measure with, never to learn from."""
@@ -119,10 +115,16 @@ class Reader(ABC):
         with self.visit() as (con, position):
             seq = seq_of(con, position.seq, as_of)
             if ref is not None:
-                told = resolve_told(con, seq, ref)
-            else:
-                told = told_where(con, seq, subject=subject, relation=relation, prompt=prompt)
-            return happenings(con, seq, told)
+                fact, told = resolve_told(con, seq, ref)
+                return happenings(con, seq, replace(told, facts=[fact]))
+            return happenings(con, seq, told_where(con, seq, subject=subject, relation=relation, prompt=prompt))
+
+    def lineage(self, ref: str, *, as_of: AsOf | None = None) -> tuple[list[Happening], list[LoggedFact]]:
+        """The history of the fact that `ref` means, and all facts of its key, as `facts` tells of them."""
+        with self.visit() as (con, position):
+            seq = seq_of(con, position.seq, as_of)
+            fact, told = resolve_told(con, seq, ref)
+            return happenings(con, seq, replace(told, facts=[fact])), told.facts
 
     def endorsements(self, seqs: Collection[int]) -> dict[int, Endorsements]:
         """What the log has on facts, by seq: signatures, approvals and rejections, each signature checked."""

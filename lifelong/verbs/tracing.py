@@ -11,6 +11,7 @@ from editlog.canonical import HASH_TAG
 from editlog.errors import UsageError
 from editlog.events import moment
 from editlog.happening import Happening
+from editlog.history import LoggedFact
 from editlog.inquiry import inquire
 from editlog.position import AsOf
 from editlog.reader import Reader
@@ -49,7 +50,7 @@ def blame(layout: Layout, log: Reader, served: past.Served, prompt: str, *, vali
     """The answer's origin; see `Workspace.blame`."""
     decision, facts = _decide(layout, served, prompt, valid_at)
     fact = None if decision.fact is None else facts[decision.fact]
-    told = log.history(ref=fact.ref, as_of=served.as_of) if fact else []
+    told, kin = log.lineage(fact.ref, as_of=served.as_of) if fact else ([], [])
     return Blame(
         prompt=prompt,
         hit=fact is not None,
@@ -62,7 +63,7 @@ def blame(layout: Layout, log: Reader, served: past.Served, prompt: str, *, vali
         job=fact.job if fact else None,
         as_of=served.as_of,
         who=_who(told),
-        effect=_effect(log, told, served.as_of),
+        effect=_effect(told, kin),
         events=[happening.to_dict() for happening in told],
     )
 
@@ -82,17 +83,13 @@ def _who(told: Sequence[Happening]) -> dict[str, Any] | None:
     return None
 
 
-def _effect(log: Reader, told: Sequence[Happening], as_of: int | None) -> dict[str, Any] | None:
-    """What the edit changed: since when it answers, and what would answer without it."""
+def _effect(told: Sequence[Happening], kin: Sequence[LoggedFact]) -> dict[str, Any] | None:
+    """What the edit changed: since when it answers, and what would without it. `kin` are all facts of its key."""
     applied = [one for one in told if one.what == "applied"]
     if not applied:
         return None
     last = applied[-1]
-    older = [
-        fact
-        for fact in log.facts_of(last.fact.fact.key, as_of=as_of)
-        if fact.seq < last.fact.seq and fact.expert and fact.retracted_by is None
-    ]
+    older = [fact for fact in kin if fact.seq < last.fact.seq and fact.expert and fact.retracted_by is None]
     return {
         "answers": last.fact.fact.target,
         "since": moment(last.event.at),

@@ -171,6 +171,35 @@ def test_words_are_found_however_they_are_written(log: EditLog, words: str) -> N
         assert found == {"f6"} if canonical_fold(asked) == canonical_fold(words) else found == set()
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"subject": "ANN  Lee"},
+        {"relation": "Works at"},
+        {"prompt": "Ann Lee  works at"},
+        {"subject": "ann", "relation": "lee works at"},
+        {"subject": "Ann Lee", "prompt": "ann lee works at"},
+        {"relation": "works at", "prompt": "Bo works at"},
+    ],
+)
+def test_words_are_found_whether_a_key_holds_them_or_not(log: EditLog, asked: dict[str, str]) -> None:
+    people, prompts = ("Ann Lee", "Ann", "Bo", None), ("Ann Lee works at", "Bo works at")
+    several = [
+        {"prompt": prompt, "subject": subject, "relation": relation, "target": f"{subject} {relation}"}
+        for prompt in prompts
+        for subject in people
+        for relation in ("works at", "lee works at", None)
+    ]
+    log.ingest([Fact(**words) for words in several], actor="ada")
+    wanted = {name: canonical_fold(words) for name, words in asked.items()}
+    found = {one.fact.ref for one in log.history(**asked)}
+    assert found == {
+        fact.ref
+        for fact in log.facts()
+        if all(canonical_fold(getattr(fact.fact, name) or "") == words for name, words in wanted.items())
+    }
+
+
 def test_of_many_facts_the_history_is_the_same_as_of_each(log: EditLog) -> None:
     log.ingest([_fact(number, subject="Ada") for number in range(12)], actor="ada")
     log.append([_applied(3, 4, 12)], actor="cron", job="j1")
