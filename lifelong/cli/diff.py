@@ -51,7 +51,7 @@ def diff(
     \b
     Examples:
       lifelong log diff --from 2026-11-01 --to 2026-11-08
-      lifelong log diff --from job-3 --json
+      lifelong log diff --from job-2 --json
       lifelong log diff --from 2026-11-01 --format parquet --output november.parquet
     """
     out = Output.asked(form, output, as_json=as_json)

@@ -169,7 +169,7 @@ def proof(ref: str, at: int | None, with_texts: bool, home: Path | None) -> None
     \b
     Examples:
       lifelong log proof f12 > proof.json
-      lifelong log proof f12 --at 5000 --with-texts
+      lifelong log proof f12 --at 20 --with-texts
     """
     opened = workspace(home).log
     named = re.fullmatch(r"f([1-9][0-9]{0,17})", ref)

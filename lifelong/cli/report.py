@@ -28,7 +28,7 @@ def report(since: str, until: str | None, *, out: Path | None, as_json: bool, ho
     \b
     Examples:
       lifelong report --since 2026-11-20
-      lifelong report --since job-12 --out week.html
+      lifelong report --since job-3 --out week.html
     """
     opened = workspace(home)
     found = opened.report(since, until=until, out=out)

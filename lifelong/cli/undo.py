@@ -37,7 +37,7 @@ def revert(job: str | None, *, source: str | None, change: Change) -> None:
 
     \b
     Examples:
-      lifelong revert JOB --reason "it was trained on the wrong file"
+      lifelong revert job-3 --reason "it was trained on the wrong file"
       lifelong revert --source newswire --reason "the feed was wrong"
     """
     if (job is None) == (source is None):
@@ -57,7 +57,7 @@ def rollback(*, to: str | None, change: Change) -> None:
 
     \b
     Example:
-      lifelong rollback --to job-11 --reason "job-12 broke the support answers"
+      lifelong rollback --to job-2 --reason "job-3 broke the support answers"
     """
     done = workspace(change.home).rollback(to=to, **change.recorded).to_dict()
     emit(done, change.as_json, lambda: text.outcome(done))
