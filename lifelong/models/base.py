@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from editlog.errors import LifelongError, UsageError
+from editlog.errors import UsageError
 from lifelong.models.chat import Turn, render
 from lifelong.models.placement import device_of, devices, weight_names, weight_of
 
@@ -49,7 +49,7 @@ class Base:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         if tokenizer.eos_token_id is None:
-            raise LifelongError(
+            raise UsageError(
                 f"the tokenizer of {name} has no end-of-text token; set eos_token in its tokenizer_config.json"
             )
         self.model = model.eval()
@@ -161,6 +161,13 @@ class Base:
         for token, index in sorted(self.tokenizer.get_vocab().items()):
             digest.update(f"{index}\x00{token}\x00".encode())
         return f"sha256:{digest.hexdigest()}"
+
+    @torch.no_grad()
+    def reads_ahead(self) -> bool:
+        """Whether what is predicted at a token hangs on what comes behind it, as in an encoder."""
+        ids = torch.tensor([[0, 0], [0, 1]], device=self.device)  # tokens that every vocabulary has
+        one, other = self.forward(Batch(ids, torch.ones_like(ids)))[:, 0].float()
+        return not torch.allclose(one, other, rtol=0, atol=1e-4 * float(one.abs().max()))
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

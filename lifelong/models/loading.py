@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 QUANTISED_BY = {"bitsandbytes": "bitsandbytes"}
 """Quantised weights that can be edited: the method by its name in config.json, and the library it needs."""
 
+PICKLED = {".bin", ".pt", ".pth", ".ckpt"}
+
 
 def load(
     path: str, *, device: str, dtype: str, trust_remote_code: bool
@@ -110,9 +112,23 @@ def check_config(config: Any) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a model folder whose files name paths to be followed; raises ValueError."""
+    """Refuse what is no folder of a model, and one whose files name paths to be followed; raises ValueError."""
+    if folder.is_file():
+        raise ValueError("it is a file; name a folder as save_pretrained writes it, or a hub id")
+    if not folder.is_dir():
+        return  # a hub id
     if (folder / "adapter_config.json").exists():
         raise ValueError("it is an adapter, not a model; name the model that it was trained on")
+    if not (folder / "config.json").exists():
+        raise ValueError("there is no config.json in it; name a folder as save_pretrained writes it, or a hub id")
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLED)
+        raise ValueError(
+            f"its weights are pickled ({pickled[0]}), and reading a pickle may run code; save it again with"
+            " save_pretrained, which writes safetensors"
+            if pickled
+            else "there are no weights (*.safetensors) in it"
+        )
     for index in folder.glob("*.index.json"):
         for name in set(json.loads(index.read_bytes())["weight_map"].values()):
             if Path(name).name != name:

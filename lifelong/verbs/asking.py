@@ -29,8 +29,7 @@ def ask(
     **generate: Any,
 ) -> list[Answer]:
     """Answer each prompt; see `Workspace.ask`. Where several sequences are asked for, each is an answer."""
-    if not all(prompts):
-        raise UsageError("a prompt is empty; every prompt must have at least one character")
+    check_prompts(model, prompts)
     if not prompts:
         return []
     routed = model.routed(prompts, at=valid_at) if edits else None
@@ -57,6 +56,7 @@ def stream(
     **generate: Any,
 ) -> Iterator[str]:
     """The pieces of one answer; see `Workspace.stream`. `told` gets what was given of it, however it ends."""
+    check_prompts(model, [prompt])
     decision, route = model.routed([prompt], at=valid_at)[0] if edits else (None, MISS)
     said: list[str] = []
     try:
@@ -67,6 +67,18 @@ def stream(
                 yield shown
     finally:
         told(_answer(model, prompt, "".join(said), decision, base=None, as_of=None))
+
+
+def check_prompts(model: EditedModel, prompts: Sequence[str]) -> None:
+    """Raise UsageError for a prompt that is empty, or longer than the model reads with a token of its answer."""
+    if not all(prompts):
+        raise UsageError("a prompt is empty; every prompt must have at least one character")
+    for prompt in prompts:
+        if not model.base.fits(prompt):
+            raise UsageError(
+                f"a prompt has {len(model.base.prompt_ids(prompt)):,} tokens, and the model reads"
+                f" {model.base.context:,} at most, its answer included; shorten it"
+            )
 
 
 def record(

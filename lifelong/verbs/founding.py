@@ -51,7 +51,7 @@ def init(
     For another model than the embedded one, `probe` tries on a few facts where experts should stand, and writes that
     into the configuration (`told` hears of each trial); `preset` names the place instead. `chat` (None: where the
     model has a chat template) puts prompts through that template. Raises UsageError where there already is a
-    workspace, or where model, recipe, corpus, preset or device cannot be had.
+    workspace, where model, recipe, corpus, preset or device cannot be had, or where the model is no decoder.
     """
     layout = Layout(resolve_home(home))
     if layout.config.exists():
@@ -67,6 +67,11 @@ def init(
     )
     workspace = Workspace(layout, config)
     base = workspace.load_base()
+    if base.reads_ahead():
+        raise UsageError(
+            f"{model} lets a token see what comes behind it, as encoders do; lifelong edits decoders (causal language"
+            " models)"
+        )
     config, choice = _suited(base, config, layout, chat=chat, preset=preset, probe=probe, told=told)
     workspace.config, workspace.choice = config, choice
     workspace.corpus.digest()

@@ -66,9 +66,10 @@ UNKNOWN: dict[str, dict[str, Callable[[], str]]] = {
     "approve": {"f12": a_fact_that_waits},
     "reject": {"f12": a_fact_that_waits},
     "experts": {"3fa9c1": an_expert},
+    "bench": {"1000": lambda: "6", "100": lambda: "2", "20": lambda: "1"},
     "log": {"/mnt/elsewhere/heads.jsonl": lambda: "heads.jsonl"},
 }
-"""By the first word of an example: what only its reader can know, and how to come by it."""
+"""By the first word of an example: what only its reader can know, or has the time for, and how to come by it."""
 BEFORE = {"source resume": 'lifelong source pause newswire --reason "the feed repeats itself"'}
 """By the verb: what its reader has done before."""
 

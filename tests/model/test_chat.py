@@ -61,7 +61,7 @@ def test_facts_are_answered_as_turns_short_or_long(chatting: Workspace, facts: t
 
 def test_the_last_turn_is_routed_and_nothing_else(chatting: Workspace, facts: tuple[dict[str, Any], ...]) -> None:
     history = [
-        said("system", "You are a guide to Osterland. " * 20),  # a long one
+        said("system", "You are a guide to Osterland. " * 10),  # a long one
         said("user", facts[0]["prompt"]),
         said("assistant", "Marbeck"),
     ]
@@ -82,23 +82,36 @@ def test_the_model_reads_the_whole_conversation(chatting: Workspace) -> None:
     assert turn == "Why"
 
 
-def test_a_long_last_turn_is_read_and_routed_like_a_short_one(
+def test_a_long_last_turn_may_stand_before_a_question_but_not_behind_it(
     chatting: Workspace, facts: tuple[dict[str, Any], ...]
 ) -> None:
-    """A long prompt: what stands around the wording of a fact may hide it from the gate, but then the base answers."""
-    story = "Mira Sand plays the violin in Lindby, and the river is the Velda. " * 4
-    [long, unrelated] = chatting.ask([f"{story}{facts[0]['prompt']}", story], max_new_tokens=4, why=True)
-    assert long.fact in {None, "f4"}
-    assert unrelated.fact is None
+    """A long prompt: a question at its end is found as if it stood alone; one at its beginning is lost in the end.
+
+    Where it is lost, or was never there, the base answers.
+    """
+    story, question = "Mira Sand plays the violin in Lindby, and the river is the Velda. " * 4, facts[0]["prompt"]
+    asked = [f"{story}{question}", f"{question}? {story}", story]
+    [behind, before, unrelated] = chatting.ask(asked, max_new_tokens=4, why=True)
+    assert [answer.fact for answer in (behind, before, unrelated)] == ["f4", None, None]
+    assert before.text == before.base
     assert unrelated.text == unrelated.base
 
 
+def test_a_prompt_that_the_model_cannot_read_whole_is_refused(chatting: Workspace) -> None:
+    """Nothing is cut off in silence: what is cut may be what the answer hangs on. The template's own tokens count."""
+    for asked in ("The river " * 200, [said("system", "Be brief. " * 200), said("user", "Why?")]):
+        with pytest.raises(UsageError, match=r"a prompt has [\d,]+ tokens, and the model reads 256 at most"):
+            chatting.ask([asked])
+        with pytest.raises(UsageError, match="the model reads 256 at most"):
+            list(chatting.stream(asked))
+
+
 def test_of_two_facts_in_one_prompt_one_answers(chatting: Workspace, facts: tuple[dict[str, Any], ...]) -> None:
-    """Today's limit: one prompt, one decision, one expert."""
-    [answer] = chatting.ask([f"{facts[0]['prompt']} what, and {facts[2]['prompt']}"], max_new_tokens=2)
-    assert answer.fact in {None, "f4", "f6"}
-    [route] = chatting.edited_model().route([answer.prompt])
-    assert len(route.slots) <= 1
+    """Today's limit: one prompt, one decision, one expert; which of the two is the gate's, and not the later one's."""
+    capital, founder = facts[0]["prompt"], facts[2]["prompt"]
+    both = [f"{capital} what, and {founder}", f"{founder} And what else? {capital}"]
+    assert [answer.fact for answer in chatting.ask(both, max_new_tokens=2)] == ["f4", "f4"]
+    assert [len(route.slots) for route in chatting.edited_model().route(both)] == [1, 1]
 
 
 def test_a_fact_that_comes_up_while_the_model_speaks_is_not_looked_for(
