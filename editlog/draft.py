@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from editlog.canonical import CONTROL, canonical_words, sha256
-from editlog.fact import FACT_DOMAIN, MAX_TEXT, MAX_WORDINGS, Fact, key_of, record_digest
+from editlog.fact import FACT_DOMAIN, MAX_TEXT, MAX_WORDINGS, Fact, key_of
 from editlog.texts import WORDS, more_of, naive
 
 _WORDS = frozenset(WORDS)
@@ -56,11 +56,13 @@ def draft(fields: Mapping[str, Any]) -> Draft:
 def seal(record: Mapping[str, Any]) -> Sealed:
     """Digest, key and canonical JSON of a checked record."""
     key = key_of(record["prompt"], record.get("subject"), record.get("relation"))
-    canonical = canonical_words(record)
-    probes = record.get("probes")
-    if probes is None:
-        return Sealed(sha256(FACT_DOMAIN, canonical), key, canonical, more_of(record), None)
-    return Sealed(record_digest(record), key, canonical, more_of(record), canonical_words(probes).decode())
+    canonical, more = canonical_words(record), more_of(record)
+    if "probes" not in record:
+        return Sealed(sha256(FACT_DOMAIN, canonical), key, canonical, more, None)
+    probes = canonical_words(record["probes"])
+    # As `record_digest` has it, without encoding all again. No text holds a bare quotation mark, and a prompt follows.
+    said = canonical.replace(b'"probes":%b,' % probes, b"", 1)
+    return Sealed(sha256(FACT_DOMAIN, said), key, canonical, more, probes.decode())
 
 
 def plain_record(fields: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -85,8 +87,14 @@ def plain_record(fields: Mapping[str, Any]) -> dict[str, Any] | None:
 def _probes(value: Any, texts: list[Any]) -> dict[str, Any] | None:
     if type(value) is not dict or not _PROBES.issuperset(value):
         return None
-    found = {kind: _prompts(prompts, texts) for kind, prompts in value.items()}
-    return None if None in found.values() else {kind: prompts for kind, prompts in found.items() if prompts}
+    found = {}
+    for kind, given in value.items():
+        prompts = _prompts(given, texts)
+        if prompts is None:
+            return None
+        if prompts:
+            found[kind] = prompts
+    return found
 
 
 def _prompts(value: Any, texts: list[Any]) -> list[dict[str, str]] | None:
@@ -113,9 +121,10 @@ _LISTS = {"rephrases": _wordings, "near_misses": _prompts, "probes": _probes}
 
 def _clean(texts: list[Any]) -> bool:
     """Whether these are texts, all of them, that `Fact` would take as they are."""
-    if set(map(type, texts)) != {str}:
+    try:
+        together = "".join(texts)
+    except TypeError:
         return False
-    together = "".join(texts)
     return (
         len(together) <= MAX_TEXT
         and (together.isprintable() or not CONTROL.search(together))
