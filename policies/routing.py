@@ -33,6 +33,10 @@ class Evidence:
     match."""
     bare_prompt: float
     """The same of the masked prompt."""
+    narrowed: float
+    """1 where a word that narrows ("first", "vice", a year) stands in one of the two only, else 0."""
+    opposed: float
+    """1 where one says the opposite of a word of the other ("opened", "closed"), else 0."""
 
 
 KINDS = ("near", "unrelated")
@@ -40,6 +44,10 @@ KINDS = ("near", "unrelated")
 or the wording of the relation; else unrelated."""
 SAME_RELATION = 0.5
 """From this similarity on a prompt words the same relation as an anchor."""
+TWIN = 2.0
+"""How much less well, in log-odds, a later fact about the same subject may fit and still be meant. On the tuning halves
+it sends 162 of 183 rephrases of facts that were corrected in other words to the latest (94 without), and 2 of 454
+others to a wrong fact of their subject."""
 
 FEATURES = tuple(field.name for field in fields(Evidence))
 
@@ -56,13 +64,19 @@ class Weights:
     overlap: float
     bare_anchor: float
     bare_prompt: float
+    narrowed: float = 0.0
+    opposed: float = 0.0
 
     @classmethod
     def read(cls, record: Mapping[str, float]) -> Weights:
-        """Weights from plain data; raises ValueError where one is missing, unknown or not finite."""
-        if set(record) != {"bias", *FEATURES} or not all(np.isfinite(value) for value in record.values()):
+        """Weights from plain data; raises ValueError where one is missing, unknown or not finite.
+
+        Snapshots of version 0.1 know no contrasts: there these two weigh nothing.
+        """
+        known = {"narrowed": 0.0, "opposed": 0.0} | dict(record)
+        if set(known) != {"bias", *FEATURES} or not all(np.isfinite(value) for value in known.values()):
             raise ValueError(f"gate weights must be finite numbers for bias, {', '.join(FEATURES)}")
-        return cls(**{name: float(value) for name, value in record.items()})
+        return cls(**{name: float(value) for name, value in known.items()})
 
     def record(self) -> dict[str, float]:
         """The weights as plain data."""
@@ -124,6 +138,16 @@ def choose(scored: NDArray[np.floating], seqs: NDArray[np.integer]) -> int | Non
         return None
     best = np.flatnonzero(scored == scored[np.isfinite(scored)].max())
     return int(best[np.argmax(seqs[best])])
+
+
+def latest(scored: NDArray[np.floating], seqs: NDArray[np.integer], best: int, twins: NDArray[np.bool_]) -> int:
+    """Position of the latest among `best` and those `twins` [n] that fit within TWIN log-odds as well as it.
+
+    Who corrects a fact in other words does not repeal it; two facts that ask the same of one subject fit its prompts
+    about equally well, and the later one is meant.
+    """
+    alike = np.flatnonzero(twins & (scored >= scored[best] - TWIN))
+    return int(max((best, *alike), key=lambda position: seqs[position]))
 
 
 def probability(odds: float) -> float:

@@ -22,7 +22,7 @@ from lifelong.anchors.prior import Prior, prior_for
 from lifelong.anchors.recall import Candidates, Recall
 from lifelong.anchors.scope import Candidate, Decision, Scope, ScopedFact, scopes_of, with_relations
 from policies.calibration import LocalityBudget
-from policies.routing import Evidence, Verifier, choose, kinds, probability, scores
+from policies.routing import Evidence, Verifier, choose, kinds, latest, probability, scores
 
 __all__ = ["Candidate", "Decision", "Gate", "Kept", "LocalityBudget", "ScopedFact"]
 
@@ -191,6 +191,9 @@ class Gate:
         scope = self._scopes[found.scopes[best]]
         threshold = self.thresholds[_kind(found, best)]
         hit = not scope.negative and bool(odds[best] >= threshold)
+        if hit:
+            best = self._latest_twin(found, odds, best)
+            scope, threshold = self._scopes[found.scopes[best]], self.thresholds[_kind(found, best)]
         return Decision(
             scope.seq if hit else None,
             0.0 if scope.negative else probability(float(odds[best])),
@@ -198,6 +201,13 @@ class Gate:
             self._anchors[found.anchors[best]],
             _subject(scope),
         )
+
+    def _latest_twin(self, found: Candidates, odds: np.ndarray, best: int) -> int:
+        """The latest fact that may ask the same of the same subject as the `best`, and is a hit itself."""
+        limits = np.array([self.thresholds[kind] for kind in kinds(found.evidence)])
+        scope = self._scopes[found.scopes[best]]
+        twins = np.array([_are_twins(scope, self._scopes[i]) for i in found.scopes], dtype=bool)
+        return latest(odds, self._seqs[found.scopes], best, twins & (odds >= limits))
 
     def _odds(self, found: Candidates, moment: datetime) -> np.ndarray:
         odds = scores(found.evidence, self._verifier)
@@ -234,6 +244,11 @@ def _embedded(facts: Sequence[ScopedFact], encoder: Encoder) -> tuple[list[Scope
     """The scopes of all facts, and a vector for each anchor of each scope."""
     scopes = with_relations([scope for fact in facts for scope in scopes_of(fact)])
     return scopes, stored.embed([text for scope in scopes for text in scope.masked()], encoder)
+
+
+def _are_twins(one: Scope, other: Scope) -> bool:
+    labels = {one.relation, other.relation} - {None}
+    return not other.negative and bool(one.name) and one.name == other.name and len(labels) <= 1
 
 
 def _kind(found: Candidates, i: int) -> str:

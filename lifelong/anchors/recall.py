@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lifelong.anchors.contrast import narrowed, opposed
 from lifelong.anchors.encoder import Encoder, Vectors
 from lifelong.anchors.index import AnchorIndex
 from lifelong.anchors.scope import Scope
@@ -182,6 +183,8 @@ class Recall:
             _jaccard(said, wording),
             1.0 / (1 + len(wording)),
             1.0 / (1 + len(said)),
+            float(narrowed(reading.masked, self.masked[anchor])),
+            float(opposed(reading.masked, self.masked[anchor])),
         ]
 
 

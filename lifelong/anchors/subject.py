@@ -35,6 +35,8 @@ _JOINTS = frozenset(
     """.split()  # noqa: SIM905
 )
 _MAX_JOINTS = 2
+_WHERE = frozenset("located situated found within inside near beside".split())  # noqa: SIM905
+_ROMAN = re.compile(r"(?=.)x{0,3}(?:ix|iv|v?i{0,3})")
 _SHORTEST_PLURAL = 3
 
 Name = tuple[str, ...]
@@ -219,8 +221,8 @@ def _signature(name: Name) -> NDArray[np.float32]:
 
 
 def likeness(one: Name, other: Name) -> float:
-    """Share of letter trigrams two names have in common (Dice); 0 where their numbers differ."""
-    if [w for w in one if w.isdigit()] != [w for w in other if w.isdigit()]:
+    """Share of letter trigrams two names have in common (Dice); 0 where their numbers differ ("Clement X", "XI")."""
+    if _numbers(one) != _numbers(other):
         return 0.0
     return _dice(_trigram_counts(one), _trigram_counts(other))
 
@@ -246,12 +248,19 @@ def coverage(name: Name, said: AbstractSet[str]) -> float:
     """Share of a name's letters whose words occur somewhere in a text of the words `said`.
 
     For names that a rephrase takes apart; 0 for a name of one content word, or where a number of it is
-    missing.
+    missing, or more than one word in four: "Lee County" is not Coke County.
     """
-    content = [word for word in name if word not in FUNCTION_WORDS]
-    if len(content) < 2 or any(word.isdigit() and word not in said for word in content):
+    content = [word for word in name if word not in FUNCTION_WORDS and word not in _WHERE]
+    missing = [word for word in content if word not in said]
+    if len(content) < 2 or 4 * len(missing) > len(content) or any(number not in said for number in _numbers(name)):
         return 0.0
-    return sum(len(word) for word in content if word in said) / sum(map(len, content))
+    return 1.0 - sum(map(len, missing)) / sum(map(len, content))
+
+
+@lru_cache(maxsize=1 << 16)
+def _numbers(name: Name) -> list[str]:
+    """The words of a name that are numbers: digits, and Roman numerals that do not begin it ("Xi Jinping")."""
+    return [word for i, word in enumerate(name) if word.isdigit() or (i > 0 and _ROMAN.fullmatch(word))]
 
 
 @lru_cache(maxsize=1 << 16)

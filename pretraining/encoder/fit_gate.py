@@ -28,12 +28,15 @@ from lifelong.anchors.subject import Name, NameIndex, guess_name, subject_name
 from lifelong.evaluation.probe_rules import is_governed, is_mislabelled
 from policies.calibration import LocalityBudget, Tail
 from policies.routing import FEATURES, KINDS, SAME_RELATION, Verifier, Weights, is_named
+from pretraining.encoder.contrasts import contrasts_of
 from pretraining.encoder.streams import STREAMS, Record, digest, half, load
 
 TAIL = 256
 FEWEST = 100
 RIDGE = 1e-3
 STEPS = 40
+LONGEST_STEP = 4.0
+_CONTRASTS = np.isin(FEATURES, ("narrowed", "opposed"))
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Rows:
 
     evidence: np.ndarray
     label: np.ndarray
+    made: np.ndarray
     probes: list[Candidates]
     worded: np.ndarray
 
@@ -96,17 +100,26 @@ def rows_of(records: Sequence[Record], encoder: Encoder) -> Rows:
     mine = [(i, r) for i, r in enumerate(records) if fit_fold(r)]
     asked = [(text, i) for i, r in mine for text in r.rephrases]
     probes = [text for i, _ in mine for text in log.sorted_probes(i)[0]]
-    found = recall.candidates([*(text for text, _ in asked), *probes])
-    evidence, label = [], []
-    for right, candidates in zip([*(i for _, i in asked), *[-1] * len(probes)], found, strict=True):
+    contrasts = [text for _, r in mine for text in contrasts_of(r.prompt)]
+    found = recall.candidates([*(text for text, _ in asked), *probes, *contrasts])
+    evidence, label, made = [], [], []
+    for number, candidates in enumerate(found):
+        right = asked[number][1] if number < len(asked) else -1
         rivals = candidates.scopes != right
         if right >= 0 and scopes[right].name:  # facts of the same subject may rightly take a rephrase
             rivals &= np.array([scopes[i].name != scopes[right].name for i in candidates.scopes], dtype=bool)
         keep = rivals | (candidates.scopes == right)
         evidence.append(candidates.evidence[keep])
         label.append((candidates.scopes == right)[keep])
+        made.append(np.full(keep.sum(), number >= len(asked) + len(probes)))
     worded = _is_worded(embed([mask_name(text, guess_name([text])) for text in probes], encoder), recall)
-    return Rows(np.concatenate(evidence), np.concatenate(label), found[len(asked) :], worded)
+    return Rows(
+        np.concatenate(evidence),
+        np.concatenate(label),
+        np.concatenate(made),
+        found[len(asked) : len(asked) + len(probes)],
+        worded,
+    )
 
 
 def _is_worded(vectors: Vectors, recall: Recall) -> np.ndarray:
@@ -114,16 +127,16 @@ def _is_worded(vectors: Vectors, recall: Recall) -> np.ndarray:
     return np.asarray((vectors @ recall.vectors.T).max(axis=1, initial=-1.0) >= SAME_RELATION)
 
 
-def logistic(evidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> Weights:
-    """Ridge logistic regression by Newton's method."""
-    rows = np.concatenate([np.ones((len(evidence), 1)), evidence], axis=1)
+def logistic(rows: np.ndarray, label: np.ndarray, weight: np.ndarray, offset: np.ndarray | float = 0.0) -> np.ndarray:
+    """Ridge logistic regression of `label` [n] on `rows` [n, k] beside fixed log-odds, by Newton's method; [k]."""
     beta = np.zeros(rows.shape[1])
     for _ in range(STEPS):
-        p = 1.0 / (1.0 + np.exp(-rows @ beta))
+        p = 1.0 / (1.0 + np.exp(-(rows @ beta + offset)))
         gradient = rows.T @ (weight * (p - label)) + RIDGE * beta
         curvature = (rows * (weight * p * (1 - p))[:, None]).T @ rows + RIDGE * np.eye(len(beta))
-        beta -= np.linalg.solve(curvature, gradient)
-    return Weights.read(dict(zip(("bias", *FEATURES), beta.tolist(), strict=True)))
+        step = np.linalg.solve(curvature, gradient)
+        beta -= step * min(1.0, LONGEST_STEP / max(np.abs(step).max(), 1e-12))
+    return beta
 
 
 def fit(streams: dict[str, list[Record]], encoder: Encoder) -> Prior:
@@ -134,14 +147,24 @@ def fit(streams: dict[str, list[Record]], encoder: Encoder) -> Prior:
 
 
 def _fitted(streams: Sequence[Rows], named: bool) -> Weights:
-    evidence, label, weight = [], [], []
-    for rows in streams:
-        mine = is_named(rows.evidence) == named
-        right = rows.label[mine]
-        evidence.append(rows.evidence[mine])
-        label.append(right)
-        weight.append(1000 * np.where(right, 0.5 / max(1, right.sum()), 0.5 / max(1, (~right).sum())))
-    return logistic(np.concatenate(evidence), np.concatenate(label), np.concatenate(weight))
+    """Weights fitted on what people ask; then those of the contrasts, on made ones too, with the others as they are."""
+    mine = [is_named(rows.evidence) == named for rows in streams]
+    evidence = np.concatenate([rows.evidence[m] for rows, m in zip(streams, mine, strict=True)])
+    label = np.concatenate([rows.label[m] for rows, m in zip(streams, mine, strict=True)])
+    asked = ~np.concatenate([rows.made[m] for rows, m in zip(streams, mine, strict=True)])
+    weight = np.concatenate([_even(rows.label[m], ~rows.made[m]) for rows, m in zip(streams, mine, strict=True)])
+    plain = np.concatenate([np.ones((len(evidence), 1)), evidence[:, ~_CONTRASTS]], axis=1)
+    odds = logistic(plain[asked], label[asked], weight[asked])
+    contrast = logistic(evidence[:, _CONTRASTS], label, weight, plain @ odds)
+    slopes = np.zeros(len(FEATURES))
+    slopes[~_CONTRASTS], slopes[_CONTRASTS] = odds[1:], contrast
+    return Weights.read({"bias": float(odds[0]), **dict(zip(FEATURES, slopes.tolist(), strict=True))})
+
+
+def _even(label: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """A weight for each row of a stream, so that of what is `asked` either label weighs the same."""
+    right, wrong = (max(1, int((asked & (label == side)).sum())) for side in (True, False))
+    return 500 * np.where(label, 1 / right, 1 / wrong)
 
 
 def _scores(rows: Rows, verifier: Verifier) -> dict[str, list[float]]:

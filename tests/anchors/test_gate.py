@@ -61,6 +61,23 @@ def test_another_relation_of_the_same_subject_is_a_miss(gate):
     assert hit(gate, "What is the name of the programming language named after Ada Lovelace?") is None
 
 
+def test_a_word_that_narrows_makes_another_question():
+    gate = build(ScopedFact(1, "The president of Namibia is", "Namibia"))
+    assert hit(gate, "Who is the president of Namibia?") == 1
+    assert hit(gate, "Who was the first president of Namibia?") is None
+    assert hit(gate, "The vice president of Namibia is") is None
+
+
+def test_a_fact_corrected_in_other_words_answers_with_the_latest():
+    asked = "Who is the president of Namibia?"
+    earlier, later = ScopedFact(1, "The president of Namibia is", "Namibia"), ScopedFact(2, asked, "Namibia")
+    unrelated = ScopedFact(3, "The capital of Namibia is", "Namibia")
+    reworded = "Tell me: the president of Namibia is"
+    assert hit(build(earlier, unrelated), reworded) == 1
+    assert hit(build(earlier, later, unrelated), reworded) == 2
+    assert hit(build(earlier, later, unrelated), "The president of Namibia is") == 1
+
+
 def test_a_listed_near_miss_is_a_miss(gate):
     assert hit(gate, "Who was Ada Lovelace's tutor?") is None
 

@@ -42,6 +42,9 @@ def test_a_name_taken_apart_is_covered_by_its_words():
     assert coverage(name, {"fenwick", "22", "maunsheaugh", "road", "where"}) > 0.7
     assert coverage(name, {"fenwick", "23", "maunsheaugh", "road", "located"}) == 0.0
     assert coverage(name_of("Fenwick"), {"fenwick"}) == 0.0
+    assert (
+        coverage(name_of("The Spanish Barn located within Torre Abbey"), {"spanish", "barn", "torre", "abbey"}) == 1.0
+    )
 
 
 def test_a_name_is_whole_words():
@@ -127,3 +130,5 @@ def test_like_names_have_like_signatures():
 def test_names_with_other_numbers_are_not_alike():
     assert likeness(name_of("Apollo 11"), name_of("Apollo 11")) == 1.0
     assert likeness(name_of("Apollo 11"), name_of("Apollo 12")) == 0.0
+    assert likeness(name_of("Clement X"), name_of("Clement XIII")) == 0.0
+    assert likeness(name_of("Xi Jinping"), name_of("Xi Jin-ping")) > 0.5

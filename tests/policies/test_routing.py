@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from policies.routing import FEATURES, Verifier, Weights, choose, kinds, probability, scores
+from policies.routing import FEATURES, TWIN, Verifier, Weights, choose, kinds, latest, probability, scores
 
 WORDING = Weights(
     bias=-2.0,
@@ -55,6 +55,13 @@ def test_a_tie_goes_to_the_later_fact():
     assert choose(np.array([1.0, 3.0, 3.0]), np.array([9, 4, 5])) == 2
 
 
+def test_of_facts_that_ask_the_same_the_latest_is_meant():
+    seqs, twins = np.array([5, 9, 7]), np.array([True, True, False])
+    assert latest(np.array([4.0, 4.0 - TWIN / 2, 4.0]), seqs, 0, twins) == 1
+    assert latest(np.array([4.0, 4.0 - 2 * TWIN, 4.0]), seqs, 0, twins) == 0
+    assert latest(np.array([4.0, -np.inf, 4.0]), seqs, 0, ~twins) == 2
+
+
 def test_no_candidate_is_no_choice():
     assert choose(np.array([]), np.array([], dtype=int)) is None
     assert choose(np.array([-np.inf]), np.array([1])) is None
@@ -71,3 +78,8 @@ def test_weights_are_read_whole_or_not_at_all():
         Verifier.read(VERIFIER.record() | {"named": WORDING.record() | {"bias": float("nan")}})
     with pytest.raises(ValueError, match="finite"):
         Weights.read({"bias": 1.0})
+
+
+def test_a_snapshot_from_before_contrasts_reads_as_one_that_gives_them_no_weight():
+    earlier = {name: value for name, value in WORDING.record().items() if name not in ("narrowed", "opposed")}
+    assert Weights.read(earlier) == WORDING
