@@ -33,11 +33,13 @@ test-slow: $(INSTALLED) ## run the slow tests only
 test-crash: $(INSTALLED) ## run crashes, damage and fuzz in full, and print the counts (goes on where it was cut off)
 	@PYTHONPATH=tests $(BIN)/python -m pytest -q -m crash -o timeout=7200 -p ledger --ledger .crash.jsonl --no-header tests
 
-test-lowest: ## run the tests of the policies and of the log's core with the lowest versions that pyproject.toml allows
+test-lowest: ## run the policies, the log and the models' tests with the lowest versions that pyproject.toml allows
 	@$(PYTHON) -m venv .venv-lowest
 	@.venv-lowest/bin/python -m pip install -qq --disable-pip-version-check -r constraints-lowest.txt
-	@PYTHONPATH=. .venv-lowest/bin/python -m pytest -q -m 'not slow and not crash' tests/policies \
-	  tests/editlog/test_merkle.py tests/editlog/test_events.py tests/editlog/test_ingest.py
+	@PYTHONPATH=. .venv-lowest/bin/python -m pytest -q -m 'not slow and not crash' tests/policies tests/readers \
+	  tests/editlog/test_merkle.py tests/editlog/test_events.py tests/editlog/test_ingest.py tests/editlog/test_history.py \
+	  tests/editlog/test_tamper.py tests/editlog/test_export.py tests/editlog/test_query_views.py \
+	  tests/model tests/experts tests/export tests/job/test_job.py tests/cli/test_journey.py
 
 lint: $(INSTALLED) ## check style with ruff
 	@$(BIN)/ruff check .
