@@ -50,23 +50,38 @@ class Happening:
 def happenings(con: DuckDBPyConnection, as_of: int, told: Told) -> list[Happening]:
     """Every event about the facts, in log order; an event that is about several is told once for each."""
     named = {fact.seq: fact for fact in told.facts}
-    life = [*_puts(named, told.events), *_later(named, told.events)]
+    life = [*_puts(named, told.events), *_replaced(named, told.events), *_later(named, told.events)]
     life += _ends(con, as_of, life)
     return sorted(life, key=lambda one: (one.event.seq, one.fact.seq))
 
 
 def _puts(named: Mapping[int, LoggedFact], events: Sequence[Event]) -> Iterator[Happening]:
-    """How the facts came in, and which others took their place."""
+    """How the facts came in."""
     origins = {event.seq: event.body["origin"] for event in events if event.kind == "ingest.batch"}
     for event in events:
-        if event.kind != "fact.put":
-            continue
-        if event.seq in named:
+        if event.kind == "fact.put" and event.seq in named:
             detail = {**event.body, "origin": origins.get(event.body["batch"])}
             yield Happening(event, named[event.seq], "ingested", detail)
-        older = event.body["supersedes"]
-        if older in named:
-            yield Happening(event, named[older], "superseded", {"fact": older, "superseded_by": event.seq})
+
+
+def _replaced(named: Mapping[int, LoggedFact], events: Sequence[Event]) -> Iterator[Happening]:
+    """Which others took the place of the facts: at once where one did not answer, else when the other was applied."""
+    carried: set[int] = set()
+    waiting: dict[int, int] = {}
+    for event in events:
+        if event.kind == "fact.put" and (older := event.body["supersedes"]) is not None:
+            answers = older in carried
+            if (replaced := older if answers else waiting.get(older)) is not None:
+                waiting[event.seq] = replaced
+            if older in named:
+                what = "to be superseded" if answers else "superseded"
+                yield Happening(event, named[older], what, {"fact": older, "superseded_by": event.seq})
+        elif event.kind in OUTCOMES:
+            for newer in [item["fact"] for item in event.body["facts"]]:
+                (carried.add if event.kind == "facts.applied" else carried.discard)(newer)
+                replaced = waiting.pop(newer, None) if event.kind == "facts.applied" else None
+                if replaced in named:
+                    yield Happening(event, named[replaced], "superseded", {"fact": replaced, "superseded_by": newer})
 
 
 def _later(named: Mapping[int, LoggedFact], events: Sequence[Event]) -> Iterator[Happening]:

@@ -39,9 +39,10 @@ EVENT_COLUMNS = "seq, recorded_at, kind, actor, reason, job, body, hash"
 class LoggedFact:
     """A fact and what the log says of it at one position. `ref` is its name, such as f12.
 
-    `superseded_by` is the seq of the fact that governs its key instead, `retracted_by` that of the event that
-    withdrew it. `expert`, `job` and `why` are those of its latest outcome: `expert` where it was applied and
-    the expert still stands, `why` where it failed or is held.
+    `superseded_by` is the seq of the fact that governs its key instead: while that one waits or is held, this one still
+    answers, and its status says so. `retracted_by` is the seq of the event that withdrew it. `expert`, `job` and `why`
+    are those of its latest outcome: `expert` where it was applied and the expert still stands, `why` where it failed or
+    is held.
     """
 
     seq: int
@@ -131,11 +132,17 @@ def governing(keys: Iterable[tuple[int, str]], retracted: Mapping[int, int]) -> 
     return {key: seq for seq, key in keys if seq not in retracted}
 
 
-def status_of(seq: int, governs: bool, ledger: Ledger) -> Status:
-    """One word for where a fact stands."""
+def answering(keys: Iterable[tuple[int, str]], ledger: Ledger) -> dict[str, int]:
+    """The seq that answers for each key, given the (seq, key) of puts in log order: the latest that is carried."""
+    carried = ((seq, key) for seq, key in keys if (ledger.outcome(seq) or NO_OUTCOME).expert)
+    return governing(carried, ledger.retracted)
+
+
+def status_of(seq: int, governs: bool, answers: bool, ledger: Ledger) -> Status:
+    """One word for where a fact stands; one that answers is superseded only once another is applied in its place."""
     if seq in ledger.retracted:
         return "retracted"
-    if not governs:
+    if not governs and not answers:
         return "superseded"
     return (ledger.outcome(seq) or NO_OUTCOME).status
 
@@ -177,8 +184,9 @@ def _logged_facts(con: DuckDBPyConnection, as_of: int, chosen: str, ledger: Ledg
         f"WHERE kind = 'fact.put' AND seq <= $1 AND {chosen} ORDER BY seq",
         [as_of],
     ).fetchall()
-    governs = governing(((row[-4], row[-3]) for row in rows), ledger.retracted)
-    return [_logged(row, governs.get(row[-3]), ledger) for row in rows]
+    keys = [(row[-4], row[-3]) for row in rows]
+    governs, answers = governing(keys, ledger.retracted), answering(keys, ledger)
+    return [_logged(row, governs.get(row[-3]), answers.get(row[-3]), ledger) for row in rows]
 
 
 def _batch_of(con: DuckDBPyConnection, seq: int) -> int:
@@ -237,7 +245,7 @@ def mentions(seqs: Collection[int]) -> str:
     return f"(kind IN ({', '.join(map(repr, _ALWAYS))}) OR ({listed}) OR ({named}))"
 
 
-def _logged(row: Sequence[Any], governor: int | None, ledger: Ledger) -> LoggedFact:
+def _logged(row: Sequence[Any], governor: int | None, answering: int | None, ledger: Ledger) -> LoggedFact:
     seq, _, actor, at = row[-4:]
     outcome = ledger.outcome(seq) or NO_OUTCOME
     retracted_by = ledger.retracted.get(seq)
@@ -250,7 +258,7 @@ def _logged(row: Sequence[Any], governor: int | None, ledger: Ledger) -> LoggedF
         governs=seq == governor,
         superseded_by=governor if retracted_by is None and governor != seq else None,
         retracted_by=retracted_by,
-        status=status_of(seq, seq == governor, ledger),
+        status=status_of(seq, seq == governor, seq == answering, ledger),
         expert=outcome.expert,
         job=outcome.job,
         why=outcome.why,

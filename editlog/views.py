@@ -64,17 +64,21 @@ _TEMPLATES: Mapping[str, str] = {
             FROM _outcomes GROUP BY fact) LEFT JOIN _approved AS a USING (fact)
         WHERE (o.expert IS NULL OR o.expert NOT IN (SELECT expert FROM _down))
             AND NOT (o.kind = 'facts.held' AND coalesce(a.seq > last, false))""",
+    # The fact that still answers for its key, where the one that governs it waits or is held.
+    "_answering": """
+        SELECT key, max(seq) AS seq FROM _puts JOIN _latest ON fact = seq
+        WHERE key IS NOT NULL AND expert IS NOT NULL AND seq NOT IN (SELECT fact FROM _retracted) GROUP BY key""",
     "facts": """
         SELECT 'f' || p.seq AS fact, p.seq, p.prompt, p.target, p.subject, p.relation, p.source, p.author, p.id,
             p.valid_from, p.valid_to, p.holds, p.recorded_at, p.actor, p.reason, p.batch,
             CASE WHEN p.key IS NULL THEN 'redacted' WHEN r.fact IS NOT NULL THEN 'retracted'
-                WHEN g.seq <> p.seq THEN 'superseded' WHEN l.kind IS NULL THEN 'pending'
-                ELSE substr(l.kind, 7) END AS status,
+                WHEN g.seq <> p.seq AND a.seq IS DISTINCT FROM p.seq THEN 'superseded'
+                WHEN l.kind IS NULL THEN 'pending' ELSE substr(l.kind, 7) END AS status,
             coalesce(g.seq = p.seq, false) AS governs,
             CASE WHEN r.fact IS NULL AND g.seq <> p.seq THEN 'f' || g.seq END AS superseded_by,
             r.recorded_at AS retracted_at, l.job, l.expert, l.why
         FROM _puts AS p LEFT JOIN _governing AS g ON g.key = p.key LEFT JOIN _retracted AS r ON r.fact = p.seq
-            LEFT JOIN _latest AS l ON l.fact = p.seq""",
+            LEFT JOIN _latest AS l ON l.fact = p.seq LEFT JOIN _answering AS a ON a.key = p.key""",
     "wordings": """
         SELECT 'f' || seq AS fact, 'prompt' AS kind, prompt AS wording, target AS answer
             FROM _puts WHERE prompt IS NOT NULL
