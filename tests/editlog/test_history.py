@@ -40,9 +40,26 @@ def test_the_life_of_a_fact(log: EditLog) -> None:
     assert (culprit.status, culprit.why) == ("held", "locality: moves f3")
 
     log.ingest([_fact(1, "two")], actor="ada")
-    assert _statuses(log) == ["superseded", "failed", "held", "pending"]
+    assert _statuses(log) == ["applied", "failed", "held", "pending"]
     log.retract([log.facts()[-1].ref], actor="bob", reason="it was one after all")
     assert _statuses(log) == ["applied", "failed", "held", "retracted"]
+
+
+def test_a_fact_answers_until_another_is_applied_in_its_place(log: EditLog) -> None:
+    log.ingest([_fact(1)], actor="ada")
+    log.append([_applied(3)], actor="cron", job="j1")
+    log.ingest([_fact(1, "two")], actor="eva")
+    old, new = log.facts()
+    assert (old.status, old.governs, old.superseded_by) == ("applied", False, new.seq)
+    held = {"facts": [{"fact": new.seq, "reason": "contradicts: f3 says one"}]}
+    log.append([Entry("facts.held", held)], actor="cron", job="j2")
+    assert _statuses(log) == ["applied", "held"]
+    log.ingest([_fact(1, "three")], actor="eva")
+    assert _statuses(log) == ["applied", "superseded", "pending"]  # what never answered is superseded at once
+    log.append([_applied(log.facts()[-1].seq, expert=NEW_EXPERT)], actor="cron", job="j3")
+    assert _statuses(log) == ["superseded", "superseded", "applied"]
+    log.append([Entry("experts.retired", {"experts": [NEW_EXPERT]})], actor="cron")
+    assert _statuses(log) == ["applied", "superseded", "pending"]  # the old one answers again
 
 
 def test_a_retired_expert_carries_nothing_until_it_is_applied_again(log: EditLog) -> None:
@@ -158,6 +175,20 @@ def test_history_tells_what_took_a_fact_s_place(log: EditLog) -> None:
     ingested, superseded = log.history(ref="f3")
     assert (ingested.what, superseded.what) == ("ingested", "superseded")
     assert (superseded.event.actor, superseded.detail) == ("eva", {"fact": 3, "superseded_by": 5})
+
+
+def test_what_answers_is_told_as_superseded_when_the_other_is_applied(log: EditLog) -> None:
+    log.ingest([_fact(1)], actor="ada")
+    log.append([_applied(3)], actor="cron", job="j1")
+    log.ingest([_fact(1, "two")], actor="eva")
+    log.append([Entry("facts.held", {"facts": [{"fact": 6, "reason": "contradicts: f3"}]})], actor="cron", job="j2")
+    assert [one.what for one in log.history(ref="f3")] == ["ingested", "applied", "to be superseded"]
+    log.ingest([_fact(1, "three")], actor="eva")
+    log.append([_applied(9, expert=NEW_EXPERT)], actor="cron", job="j3")
+    told = log.history(ref="f3")
+    assert [one.what for one in told] == ["ingested", "applied", "to be superseded", "superseded"]
+    assert (told[-1].event.job, told[-1].detail) == ("j3", {"fact": 3, "superseded_by": 9})
+    assert [one.what for one in log.history(ref="f6")] == ["ingested", "held", "superseded"]
 
 
 @pytest.mark.parametrize(
