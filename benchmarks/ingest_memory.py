@@ -1,6 +1,6 @@
 """How much memory an ingest takes, by the number of records: peak RSS of a process that does nothing else.
 
-    python benchmarks/ingest_memory.py [--rows 10000,100000,1000000] [--kinds jsonl,csv] [--directory DIR]
+    python benchmarks/ingest_memory.py [--rows 10000,100000,1000000] [--kinds jsonl,csv] [--wide 8000] [--directory DIR]
 
 Prints one JSON line a run: kind, rows, megabytes of the file, peak RSS in MiB, CPU seconds.
 """
@@ -20,21 +20,22 @@ from pathlib import Path
 COLUMNS = ("prompt", "target", "subject", "relation")
 
 
-def records(rows: int) -> Iterator[dict[str, str]]:
+def records(rows: int, wide: int) -> Iterator[dict[str, str]]:
+    """Facts whose prompts have at least `wide` characters."""
     for number in range(rows):
         subject = f"land {number}"
-        prompt = f"The capital of {subject} is"
+        prompt = f"{'Said at length. ' * (wide // 16)}The capital of {subject} is"
         yield dict(zip(COLUMNS, (prompt, f"city {number * 7 % rows}", subject, "capital"), strict=True))
 
 
-def write(path: Path, rows: int) -> None:
+def write(path: Path, rows: int, wide: int) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         if path.suffix == ".csv":
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(records(rows))
+            writer.writerows(records(rows, wide))
         else:
-            file.writelines(json.dumps(record) + "\n" for record in records(rows))
+            file.writelines(json.dumps(record) + "\n" for record in records(rows, wide))
 
 
 def ingest(path: Path, home: Path) -> None:
@@ -65,6 +66,7 @@ def ingest(path: Path, home: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default="10000,100000,1000000")
+    parser.add_argument("--wide", type=int, default=0, help="characters of a prompt, at least")
     parser.add_argument("--kinds", default="jsonl,csv")
     parser.add_argument("--directory", type=Path, help="where files and logs may lie for a while")
     parser.add_argument("--ingest", nargs=2, type=Path, metavar=("FILE", "HOME"), help=argparse.SUPPRESS)
@@ -76,7 +78,7 @@ def main() -> None:
         for rows in map(int, said.rows.split(",")):
             with tempfile.TemporaryDirectory(dir=said.directory) as folder:
                 path = Path(folder) / f"facts.{kind}"
-                write(path, rows)
+                write(path, rows, said.wide)
                 command = [sys.executable, __file__, "--ingest", str(path), str(Path(folder) / "home")]
                 subprocess.run(command, check=True)
 

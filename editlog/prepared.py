@@ -18,8 +18,8 @@ from editlog.draft import Draft, draft_of, seal
 from editlog.fact import Fact
 from editlog.texts import WORDS
 
-CHUNK = 16 * 1024
-"""Facts that DuckDB is given at once: each statement costs it a millisecond."""
+CHUNK, CHUNK_BYTES = 16 * 1024, 16 * 2**20
+"""Facts that DuckDB is given at once, and about how many bytes: each statement costs it a millisecond."""
 ROWS = 1024
 """Facts that Python holds at once: as many as its processor's cache does."""
 SPOOLED = 32 * 2**20
@@ -40,7 +40,7 @@ _SCHEMA = pa.schema(
 
 
 class Prepared:
-    """Incoming facts with everything about them that does not depend on the log, in tables of about CHUNK rows.
+    """Incoming facts with all about them that does not depend on the log, in tables of CHUNK rows or about CHUNK_BYTES.
 
     They lie in memory up to SPOOLED bytes, then in a nameless file in `directory`; iterating reads them back, as often
     as one likes. `count` is how many there are, `widest` the bytes of the largest ROWS of them. Close it, or use it as
@@ -60,8 +60,13 @@ class Prepared:
 
     def __iter__(self) -> Iterator[pa.Table]:
         self._file.seek(0)
-        batches = iter(pa.ipc.open_stream(self._file))
-        while together := list(islice(batches, CHUNK // ROWS)):
+        together: list[pa.RecordBatch] = []
+        for batch in pa.ipc.open_stream(self._file):
+            together.append(batch)
+            if len(together) == CHUNK // ROWS or sum(one.nbytes for one in together) >= CHUNK_BYTES:
+                yield pa.Table.from_batches(together)
+                together = []
+        if together:
             yield pa.Table.from_batches(together)
 
     def __enter__(self) -> Prepared:

@@ -51,6 +51,17 @@ def test_a_large_ingest_keeps_no_more_than_a_part_of_it_in_memory(
         assert kept[0] < ready.widest * 4  # of eight
 
 
+def test_wide_facts_are_handed_over_by_bytes(log: EditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "CHUNK_BYTES", 2**20)
+    wide = "Said at length. " * 256
+    drafts = [Draft({"prompt": f"{wide}{n} is", "target": "so"}) for n in range(3 * prepared.ROWS)]
+    with log.prepare(drafts) as ready:
+        tables = list(ready)
+        assert [len(table) for table in tables] == [prepared.ROWS] * 3
+        assert log.ingest(ready, actor="ada").accepted == len(drafts)
+    assert log.verify() == []
+
+
 @pytest.mark.crash
 @pytest.mark.parametrize("written", [3, 20])
 def test_a_large_ingest_that_is_killed_leaves_the_log_as_it_was(log: EditLog, written: int) -> None:
