@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 from editlog.errors import UsageError
 from editlog.events import Entry, Event, event_of
 from editlog.fact import Fact
-from editlog.texts import COLUMNS, fact_of_row
+from editlog.texts import Remembered
 
 Status = Literal["pending", "applied", "failed", "held", "superseded", "retracted"]
 
@@ -147,12 +147,18 @@ def status_of(seq: int, governs: bool, answers: bool, ledger: Ledger) -> Status:
     return (ledger.outcome(seq) or NO_OUTCOME).status
 
 
-def read_facts(con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None = None) -> list[LoggedFact]:
-    """Every unerased fact put up to `as_of`, in log order; only those of `keys`, where given."""
+def read_facts(
+    con: DuckDBPyConnection, as_of: int, keys: Sequence[str] | None = None, *, before: Remembered | None = None
+) -> list[LoggedFact]:
+    """Every unerased fact put up to `as_of`, in log order; only those of `keys`, where given.
+
+    `before` gives the facts of earlier readings, so that only their standing is read again.
+    """
     if keys is not None:
         return read_told(con, as_of, seqs_of_keys(con, as_of, keys)).facts
     kinds = of_kinds(*_ALWAYS, *OUTCOMES, "fact.retracted", "fact.approved")
-    return _logged_facts(con, as_of, "true", fold(read_events(con, f"seq <= $1 AND {kinds}", [as_of])))
+    ledger = fold(read_events(con, f"seq <= $1 AND {kinds}", [as_of]))
+    return _logged_facts(con, as_of, "true", ledger, before or Remembered())
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +180,27 @@ def read_told(con: DuckDBPyConnection, as_of: int, seqs: Sequence[int]) -> Told:
     carriers = {outcome.expert for seq in seqs if (outcome := ledger.outcomes.get(seq))}
     ledger.retired -= _back_again(con, as_of, [expert for expert in carriers & ledger.retired if expert])
     chosen = f"{among('texts.seq', seqs)} AND {among('events.seq', seqs)}"
-    return Told(_logged_facts(con, as_of, chosen, ledger), sorted(puts + later, key=lambda event: event.seq))
+    return Told(
+        _logged_facts(con, as_of, chosen, ledger, Remembered()), sorted(puts + later, key=lambda event: event.seq)
+    )
 
 
-def _logged_facts(con: DuckDBPyConnection, as_of: int, chosen: str, ledger: Ledger) -> list[LoggedFact]:
+def _logged_facts(
+    con: DuckDBPyConnection, as_of: int, chosen: str, ledger: Ledger, before: Remembered
+) -> list[LoggedFact]:
     """The facts that an SQL condition selects, all of their keys, as the ledger has them."""
     rows = con.execute(
-        f"SELECT {', '.join(COLUMNS)}, seq, key, actor, recorded_at FROM texts JOIN events USING (seq) "
+        "SELECT seq, key, actor, recorded_at, hash FROM texts JOIN events USING (seq) "
         f"WHERE kind = 'fact.put' AND seq <= $1 AND {chosen} ORDER BY seq",
         [as_of],
     ).fetchall()
-    keys = [(row[-4], row[-3]) for row in rows]
+    facts = before.facts(con, [(row[0], row[-1]) for row in rows])
+    keys = [(seq, key) for seq, key, *_ in rows]
     governs, answers = governing(keys, ledger.retracted), answering(keys, ledger)
-    return [_logged(row, governs.get(row[-3]), answers.get(row[-3]), ledger) for row in rows]
+    return [
+        _logged(row, fact, governs.get(row[1]), answers.get(row[1]), ledger)
+        for row, fact in zip(rows, facts, strict=True)
+    ]
 
 
 def _batch_of(con: DuckDBPyConnection, seq: int) -> int:
@@ -245,13 +259,13 @@ def mentions(seqs: Collection[int]) -> str:
     return f"(kind IN ({', '.join(map(repr, _ALWAYS))}) OR ({listed}) OR ({named}))"
 
 
-def _logged(row: Sequence[Any], governor: int | None, answering: int | None, ledger: Ledger) -> LoggedFact:
-    seq, _, actor, at = row[-4:]
+def _logged(row: Sequence[Any], fact: Fact, governor: int | None, answering: int | None, ledger: Ledger) -> LoggedFact:
+    seq, _, actor, at, _ = row
     outcome = ledger.outcome(seq) or NO_OUTCOME
     retracted_by = ledger.retracted.get(seq)
     return LoggedFact(
         seq=seq,
-        fact=fact_of_row(row),
+        fact=fact,
         actor=actor,
         at=at.replace(tzinfo=UTC),
         batch=ledger.batch(seq),

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from editlog.endorsement import Endorsements, read_endorsements
@@ -21,7 +22,7 @@ from editlog.head import Head
 from editlog.history import LoggedFact, read_events, read_facts
 from editlog.lookup import resolve, resolve_told, told_where
 from editlog.position import AsOf, Position, position_of, seq_of
-from editlog.texts import probes_of_row
+from editlog.texts import Remembered, probes_of_row
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,6 +34,10 @@ class Reader(ABC):
     """A log to be read. Raises Busy where it is held for too long, IntegrityError where it is damaged."""
 
     _clock: Clock
+
+    @cached_property
+    def _before(self) -> Remembered:
+        return Remembered()
 
     @abstractmethod
     def visit(self) -> AbstractContextManager[tuple[DuckDBPyConnection, Head]]:
@@ -51,7 +56,7 @@ class Reader(ABC):
     def facts(self, *, as_of: AsOf | None = None) -> list[LoggedFact]:
         """Every unerased fact, in log order, with its standing now or at `as_of`; no probes."""
         with self.visit() as (con, position):
-            return read_facts(con, seq_of(con, position.seq, as_of))
+            return read_facts(con, seq_of(con, position.seq, as_of), before=self._before)
 
     def probes_of(self, seqs: Collection[int]) -> dict[int, Probes]:
         """The probes of facts, by seq: to measure with, never to learn from."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from editlog.canonical import canonical_words
 from editlog.fact import Fact, NearMiss, Probes
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 WORDS = ("prompt", "target", "subject", "relation", "source", "author", "id")
 MOMENTS = ("valid_from", "valid_to")
@@ -22,6 +25,9 @@ MORE = ("rephrases", "near_misses")
 COLUMNS = ("prompt", "target", "subject", "relation", "source", "author", "id", *MOMENTS, "more")
 
 _NO_PROBES = Probes()
+_MOST_REMEMBERED = 1 << 17
+_FEW = 256
+"""So many seqs are written out in a query, so that DuckDB skips the row groups in which none of them lies."""
 
 
 def naive(at: datetime) -> datetime:
@@ -53,6 +59,30 @@ def fact_of_row(row: Sequence[Any]) -> Fact:
         valid_to=valid_to and valid_to.replace(tzinfo=UTC),
         id=identifier,
     )
+
+
+class Remembered:
+    """Facts as they were read before, so that reading a log once more costs what is new in it.
+
+    What is remembered of a seq counts only beside the hash of its event, which covers the fact's commitment; whoever
+    was erased since is asked for no more, and forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, Fact]] = {}
+
+    def facts(self, con: DuckDBPyConnection, named: Sequence[tuple[int, Any]]) -> list[Fact]:
+        """The facts of some (seq, hash of the event), in their order."""
+        before = self._known
+        known = {seq: before[seq] for seq, name in named if seq in before and before[seq][0] == name}
+        if new := {seq: name for seq, name in named if seq not in known}:
+            few = len(new) <= _FEW
+            chosen = ", ".join(map(str, new)) if few else "SELECT unnest(?::BIGINT[])"
+            query = f"SELECT {', '.join(COLUMNS)}, seq FROM texts WHERE seq IN ({chosen})"
+            for row in con.execute(query, [] if few else [list(new)]).fetchall():
+                known[row[-1]] = (new[row[-1]], fact_of_row(row))
+        self._known = known if len(known) <= _MOST_REMEMBERED else {}
+        return [known[seq][1] for seq, _ in named]
 
 
 def record_of_row(row: Sequence[Any], probes: str | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from lifelong.experts.pack import alike, write_pack
 from lifelong.jobs.training import Trained, Trainer
 from lifelong.layout import Layout
 from lifelong.models.base import Base
-from lifelong.snapshots.publishing import serving_state
+from lifelong.snapshots.publishing import state_named
 from policies.recipe import Recipe
 
 
@@ -88,7 +88,7 @@ def accumulated(
 
 def state_in_force(layout: Layout, log: EditLog) -> State | None:
     """The state that the log names; None where the editor has none."""
-    name = serving_state(log).state
+    name = state_named(log)
     return read_state(layout.states, name) if name else None
 
 

@@ -58,11 +58,12 @@ class Candidates:
         self._recipe = recipe
         self._job = job
         self.logged = logged
-        self._packs = packs
-        self._calibrated = state.calibrated
+        self.state = state
+        self.packs = packs
         self._answers = answers
         self.editor = editor
         self.accumulated: Accumulated = NOTHING
+        self._served: tuple[dict[int, str], list[Served]] | None = None
         self._gate: tuple[tuple[ScopedFact, ...], Gate] | None = None
         older = [served for served in state.facts if served.expert]
         draw = Random(f"{seed}/{job}")  # noqa: S311 - a sample to audit, not a secret
@@ -127,13 +128,15 @@ class Candidates:
         return free and limits.held_by(report.locality, report.retention)
 
     def served(self, trained: Mapping[int, Trained]) -> list[Served]:
-        """What would be served with these facts published."""
+        """What would be served with these facts published; the last answer is kept, as it is asked for again."""
         now = {seq: one.expert.hash for seq, one in trained.items()}
         now |= {seq: expert.hash for seq, expert in self.accumulated.carried.items()}
-        after = [
-            replace(fact, expert=now[fact.seq], job=self._job) if fact.seq in now else fact for fact in self.logged
-        ]
-        return served_facts(after)
+        if self._served is None or self._served[0] != now:
+            after = [
+                replace(fact, expert=now[fact.seq], job=self._job) if fact.seq in now else fact for fact in self.logged
+            ]
+            self._served = (now, served_facts(after))
+        return self._served[1]
 
     def gate_over(self, served: Sequence[Served]) -> Gate:
         """The gate over these facts; the last one built is kept, since the one audited is mostly the one published.
@@ -142,16 +145,16 @@ class Candidates:
         """
         facts = tuple(scoped(served))
         if self._gate is None or self._gate[0] != facts:
-            self._gate = (facts, build_gate(served, self._recipe, self._calibrated))
+            self._gate = (facts, build_gate(served, self._recipe, self.state.calibrated))
         return self._gate[1]
 
     def calibration(self, gate: Gate) -> list[Entry]:
         """What the log is told of the gate that is published, where its thresholds are to stay."""
-        return calibration_entry(gate, self._calibrated, self._recipe)
+        return calibration_entry(gate, self.state.calibrated, self._recipe)
 
     def _model(self, trained: Mapping[int, Trained]) -> EditedModel:
         served = self.served(trained)
-        packs = list(self._packs)
+        packs = list(self.packs)
         experts = {one.expert.hash: one.expert for one in trained.values()}
         experts |= {expert.hash: expert for expert in self.accumulated.carried.values()}
         packs += [decode_pack(*encode_pack(part)) for part in alike(experts.values())]

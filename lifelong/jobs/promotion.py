@@ -22,7 +22,7 @@ from lifelong.jobs.training import Trained
 from lifelong.layout import Layout, pack_path
 from lifelong.models.base import Base
 from lifelong.models.edited import EditedModel
-from lifelong.snapshots.publishing import packs_by_expert, publish, serving_state
+from lifelong.snapshots.publishing import publish, serving_state
 from lifelong.snapshots.serving import Served
 from lifelong.snapshots.snapshot import (
     CANDIDATE,
@@ -69,7 +69,8 @@ class Promotion:
         drop_candidate(self._layout.snapshots)
         try:
             snapshot = self._write(self._candidates.served(verdict.accepted), pack_of)
-            model = EditedModel.of(self._base, snapshot, self._layout.experts, editor=self._editor)
+            known = {pack.name: pack for pack in self._candidates.packs}
+            model = EditedModel.of(self._base, snapshot, self._layout.experts, editor=self._editor, known=known)
             suite = self._candidates.ask(model, verdict.accepted)
             if self._stands(suite):
                 yield Staged(verdict, packs, applied, snapshot)
@@ -116,7 +117,8 @@ class Promotion:
     def _write(self, served: Sequence[Served], pack_of: Mapping[str, str]) -> Snapshot:
         """Write `@candidate` and open it from disk."""
         folder, gate = self._layout.snapshots / CANDIDATE, self._candidates.gate_over(served)
-        state, packs = serving_state(self._log), {**packs_by_expert(self._log), **pack_of}
+        state = self._candidates.state
+        packs = {**{expert: pack.name for pack in self._candidates.packs for expert in pack.hashes}, **pack_of}
         accumulated = self._candidates.accumulated
         own = accumulated.state.name if accumulated.state else None
         shared = {state.shared.pack} if state.shared else set()

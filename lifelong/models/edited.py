@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ from lifelong.editors import Editor
 from lifelong.editors.routers import GateRouter, Routed, Router, Scene
 from lifelong.editors.state import STATES, State, read_state
 from lifelong.experts.bank import MISS, Bank, Route
-from lifelong.experts.pack import read_pack
+from lifelong.experts.pack import Pack, read_pack
 from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.snapshots.serving import Served
 from lifelong.snapshots.snapshot import Snapshot
@@ -75,9 +75,21 @@ class EditedModel:
         self._token_gate = editor.token_gate(scene) if editor else None
 
     @classmethod
-    def of(cls, base: Base, snapshot: Snapshot, experts: Path, *, editor: Editor | None = None) -> EditedModel:
-        """The model of an opened snapshot, its packs and the editor's state read from the folder `experts`, checked."""
-        packs = [read_pack(experts, name) for name in snapshot.manifest.packs]
+    def of(
+        cls,
+        base: Base,
+        snapshot: Snapshot,
+        experts: Path,
+        *,
+        editor: Editor | None = None,
+        known: Mapping[str, Pack] | None = None,
+    ) -> EditedModel:
+        """The model of an opened snapshot, its packs and the editor's state read from the folder `experts`, checked.
+
+        `known` are packs that were read and checked already, by name: a pack never changes.
+        """
+        opened = known or {}
+        packs = [opened[name] if name in opened else read_pack(experts, name) for name in snapshot.manifest.packs]
         gate, kept = Gate.load(snapshot.directory), snapshot.manifest.state
         state = read_state(experts / STATES, kept) if kept else None
         return cls(base, Bank(base, packs), gate, snapshot.facts, editor=editor, state=state)

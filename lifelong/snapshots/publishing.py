@@ -67,6 +67,26 @@ class ServingState:
     calibrated: Calibrated | None = None
 
 
+def served_position(log: Reader) -> dict[str, Any]:
+    """The position of the log that a snapshot stands at which shows all of it: that of `serving_state`."""
+    last = _last_shown(log)
+    return {"seq": last.seq, "hash": last.hash}
+
+
+def state_named(log: Reader) -> str | None:
+    """The name of the editor's state that is served; None where the editor has none."""
+    found = log.events(kinds=["state.kept"], as_of=_last_shown(log).seq, newest_first=True, limit=1)
+    return found[0].body["state"] if found else None
+
+
+def _last_shown(log: Reader) -> Event:
+    """The last event that changes what is served; of a rollback, the one it goes back to."""
+    (last,) = log.events(kinds=SERVING_KINDS, newest_first=True, limit=1)
+    while last.kind == "snapshot.rolled_back":
+        (last,) = log.events(kinds=SERVING_KINDS, as_of=last.body["to"], newest_first=True, limit=1)
+    return last
+
+
 def serving_state(log: Reader, *, as_of: int | None = None) -> ServingState:
     """Decide what is served, now or after event `as_of`; raises IntegrityError if an expert's pack is not recorded.
 
@@ -147,22 +167,22 @@ def publish(layout: Layout, state: ServingState, gate: Gate) -> str:
     return snapshot
 
 
-def is_behind(layout: Layout, state: ServingState, *, seen: int | None = None) -> bool:
-    """Whether the served snapshot shows another position of the log than `state` (or there is none).
+def is_behind(layout: Layout, position: dict[str, Any], *, seen: int | None = None) -> bool:
+    """Whether the served snapshot shows another position of the log than `position` (or there is none).
 
-    `seen` is the last event that a reader of `state` saw, where others may write meanwhile or it read a replica: a
+    `seen` is the last event that the reader of `position` saw, where others may write meanwhile or it read a replica: a
     snapshot of a later event is not behind then, the reader is.
     """
     snapshot = current_id(layout.snapshots)
     if snapshot is None:
         return True
     served = read_manifest(layout.snapshots, snapshot).log
-    return served != state.position and (seen is None or served["seq"] <= seen)
+    return served != position and (seen is None or served["seq"] <= seen)
 
 
 def catch_up(layout: Layout, log: EditLog, recipe: Recipe) -> str | None:
     """Finish a publish that was cut short: serve what the log says, if the snapshot is behind; its id, or None."""
-    state = serving_state(log)
-    if not is_behind(layout, state):
+    if not is_behind(layout, served_position(log)):
         return None
+    state = serving_state(log)
     return publish(layout, state, build_gate(state.facts, recipe, state.calibrated))

@@ -15,7 +15,7 @@ from lifelong.anchors.locality import Kept
 from lifelong.evaluation.probes import collect
 from lifelong.experts.pack import read_pack
 from lifelong.results import Check
-from lifelong.snapshots.publishing import is_behind, serving_state
+from lifelong.snapshots.publishing import is_behind, served_position, serving_state
 from lifelong.snapshots.serving import governing_moments
 from lifelong.snapshots.snapshot import current_id, read_snapshot
 from lifelong.verbs.trust import witness_lag
@@ -92,8 +92,7 @@ def _witness(workspace: Workspace) -> str:
 
 def _snapshot(workspace: Workspace) -> str:
     snapshots = workspace.layout.snapshots
-    state = serving_state(workspace.log)
-    if is_behind(workspace.layout, state):
+    if is_behind(workspace.layout, served_position(workspace.log)):
         raise _Wrong("what is served is behind the log; `lifelong rebuild` brings it up")
     snapshot = read_snapshot(snapshots, current_id(snapshots) or "")
     return f"{snapshot.manifest.id} serves {len(snapshot.facts)} facts at event {snapshot.manifest.log['seq']}"

@@ -108,7 +108,7 @@ def status(
         experts=len({served.expert for served in state.facts if served.expert}),
         expert_bytes=sum(_size(layout, pack) for pack in state.packs),
         snapshot=snapshot,
-        snapshot_behind=as_of is None and is_behind(layout, state, seen=seq),
+        snapshot_behind=as_of is None and is_behind(layout, state.position, seen=seq),
         inbox=_inbox(layout),
         last_job=_last_job(log, seq),
     )

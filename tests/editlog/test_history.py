@@ -11,6 +11,7 @@ from editlog.errors import UsageError
 from editlog.events import Entry
 from editlog.fact import Fact
 from editlog.store import EditLog
+from editlog.texts import Remembered
 
 OLD_EXPERT, NEW_EXPERT = "sha256:" + "0a" * 32, "sha256:" + "0b" * 32
 
@@ -281,3 +282,15 @@ def test_time_in_the_log_never_goes_back(tmp_path) -> None:
     log.ingest([_fact(1)], actor="ada")
     log.ingest([_fact(2)], actor="ada")
     assert [event.at.hour for event in log.events()] == [12, 13, 13, 13, 13]
+
+
+def test_what_was_read_before_is_read_again_where_another_event_took_its_place(log: EditLog) -> None:
+    log.ingest([_fact(1), _fact(2)], actor="ada")
+    facts, known = log.facts(), Remembered()
+    with log.visit() as (con, _):
+        [(hash_of,)] = con.execute("SELECT hash FROM events WHERE seq = 3").fetchall()
+        assert known.facts(con, [(3, hash_of)]) == [facts[0].fact]
+        assert known.facts(con, [(3, hash_of)])[0] is known.facts(con, [(3, hash_of)])[0]
+        con.execute("CREATE TEMP TABLE texts AS SELECT * REPLACE ('another' AS target) FROM main.texts")
+        assert known.facts(con, [(3, hash_of)]) == [facts[0].fact]
+        assert known.facts(con, [(3, b"another event")])[0].target == "another"
