@@ -19,6 +19,7 @@ from lifelong.editors.preparation import Corpus
 from lifelong.editors.state import State, read_state, write_state
 from lifelong.experts.expert import Expert
 from lifelong.experts.pack import alike, write_pack
+from lifelong.jobs.audit import Failure
 from lifelong.jobs.training import Trained, Trainer
 from lifelong.layout import Layout
 from lifelong.models.base import Base
@@ -71,6 +72,20 @@ def without(
         with suppress(CannotForget):
             trainer.forget(facts[seq].digest for seq in failed)
     return trainer.settled(facts, rest)
+
+
+def in_rounds(
+    failed: Mapping[int, Failure], left_after: Callable[[Collection[int]], Mapping[int, Failure]]
+) -> dict[int, Failure]:
+    """All facts that fail, in rounds: with some taken out of the weights, others may no longer be answered.
+
+    `left_after(gone)` takes those facts out too and says which of the rest are not answered.
+    """
+    everything = dict(failed)
+    while failed:
+        failed = left_after(failed.keys())
+        everything.update(failed)
+    return everything
 
 
 def accumulated(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +21,9 @@ from lifelong.editors.preparation import Corpus
 from lifelong.evaluation.metrics import peak_mb
 from lifelong.executors import Workers
 from lifelong.experts.pack import read_pack
-from lifelong.jobs.accumulating import state_in_force, stock, without
+from lifelong.jobs.accumulating import in_rounds, state_in_force, stock, without
 from lifelong.jobs.admitting import Terms, findings
-from lifelong.jobs.audit import Answers, FactCheck, Failure
+from lifelong.jobs.audit import Answers, AuditReport, FactCheck, Failure
 from lifelong.jobs.candidates import Candidates, Verdict, unique_experts
 from lifelong.jobs.lease import Lease
 from lifelong.jobs.planning import Waiting, plan_waves, waiting, wave_groups
@@ -203,10 +203,16 @@ class Job:
             trained = {**trained, **longer}
             self._progress.stage("audit again", answers + len(candidates.sample))
             report = candidates.measure(trained)
-        failed = {
-            seq: check.failure for seq, check in report.checks.items() if not check.prompt_right and check.failure
-        }
-        trained = without(trainer, facts, trained, failed) if trainer.editor.accumulates else trained
+        failed = _unanswered(report)
+        if trainer.editor.accumulates:
+
+            def left_after(gone: Collection[int]) -> dict[int, Failure]:
+                nonlocal trained
+                trained = without(trainer, facts, trained, gone)
+                candidates.accumulated = stock(trainer, candidates.logged)
+                return _unanswered(candidates.measure(trained))
+
+            failed = in_rounds(failed, left_after)
         candidates.accumulated = stock(trainer, candidates.logged)
         verdict = candidates.verdict(trained, failed, report)
         audited = {
@@ -253,6 +259,10 @@ def _cut(found: Waiting, started: Started, terms: Terms) -> str | None:
     """Which budget kept facts that waited out of a job from its start."""
     limit = terms.budget.max_facts
     return f"max_facts = {limit}" if limit and len(found.facts) > len(started.facts) else None
+
+
+def _unanswered(report: AuditReport) -> dict[int, Failure]:
+    return {seq: check.failure for seq, check in report.checks.items() if not check.prompt_right and check.failure}
 
 
 def _not_learnt(check: FactCheck) -> bool:
