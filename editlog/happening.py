@@ -80,7 +80,7 @@ def _replaced(named: Mapping[int, LoggedFact], events: Sequence[Event]) -> Itera
             for newer in [item["fact"] for item in event.body["facts"]]:
                 (carried.add if event.kind == "facts.applied" else carried.discard)(newer)
                 replaced = waiting.pop(newer, None) if event.kind == "facts.applied" else None
-                if replaced in named:
+                if replaced is not None and replaced in named:
                     yield Happening(event, named[replaced], "superseded", {"fact": replaced, "superseded_by": newer})
 
 
