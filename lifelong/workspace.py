@@ -485,9 +485,12 @@ class Workspace(Looking, Operating):
         facts = None if refs is None else {self.log.resolve(ref).seq for ref in refs}
         return export_peft(self.layout, self.load_base(), Path(directory), facts=facts)
 
-    def export_merged(self, directory: str | Path, *, max_new_tokens: int = 24) -> Merged:
-        """Write one plain model with every expert in its weights, and say what the merge lost."""
+    def export_merged(
+        self, directory: str | Path, *, max_new_tokens: int = 24, progress: Progress | None = None
+    ) -> Merged:
+        """Write one plain model with every fact in its weights, and say what the merge lost."""
         from lifelong.export.merged import export_merged
+        from lifelong.jobs.progress import Silent
 
-        fresh = self._fresh_base()
-        return export_merged(self.edited_model(), fresh, Path(directory), max_new_tokens=max_new_tokens)
+        model, fresh, told = self.edited_model(), self._fresh_base(), progress or Silent()
+        return export_merged(model, fresh, Path(directory), max_new_tokens=max_new_tokens, progress=told)

@@ -48,16 +48,20 @@ def peft(directory: Path, facts: tuple[str, ...], as_json: bool, home: Path | No
 )
 @reads
 def merged(directory: Path, max_new_tokens: int, as_json: bool, home: Path | None) -> None:
-    """Write one plain model with every expert merged into its weights.
+    """Write one plain model with every fact in its weights.
 
-    A plain model has no gate, so facts get into each other's way: what was written is asked every fact and near miss,
-    and `merge.json` in DIRECTORY says what was lost. Exit code 3 where a fact is not answered.
+    A plain model has no gate, so facts are taught anew to a copy of the base, together with what the base is to go on
+    saying (experts that act on every prompt anyway are added as they are). What was written is asked every fact and
+    near miss, and `merge.json` in DIRECTORY says what was lost. Exit code 3 where a fact is not answered.
 
     \b
     Example:
       lifelong export merged merged-model
     """
-    done = workspace(home).export_merged(directory, max_new_tokens=max_new_tokens)
+    from lifelong.cli.progress import progress_bar
+
+    with progress_bar() as progress:
+        done = workspace(home).export_merged(directory, max_new_tokens=max_new_tokens, progress=progress)
     emit(done.to_dict(), as_json, lambda: _merged_text(done))
     if done.lost:
         raise PartlyDone(f"{text.count(len(done.lost), 'fact')} of {done.facts} did not survive the merge")
@@ -70,6 +74,7 @@ def _merged_text(done: Merged) -> str:
     return text.pairs(
         {
             "written to": done.directory,
+            "facts were": done.how,
             "facts answered": of(done.answered),
             "learned rephrases": of(done.rephrases),
             "near misses as the base": of(done.near_misses),

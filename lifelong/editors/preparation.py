@@ -74,7 +74,7 @@ def _remembered(base: Base) -> list[str]:
 
 
 @torch.no_grad()
-def generated(base: Base) -> list[str]:
+def generated(base: Base, *, count: int = GENERATED_TEXTS, tokens: int = GENERATED_TOKENS) -> list[str]:
     """Texts that the base samples, each begun by a token of its vocabulary drawn with a fixed seed."""
     device = base.device
     vocabulary = base.model.get_input_embeddings().weight.shape[0]
@@ -83,13 +83,13 @@ def generated(base: Base) -> list[str]:
     texts: list[str] = []
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for _ in range(0, GENERATED_TEXTS, _BATCH):
-            first = ordinary[torch.randint(len(ordinary), (_BATCH, 1))].to(device)
+        for start in range(0, count, _BATCH):
+            first = ordinary[torch.randint(len(ordinary), (min(_BATCH, count - start), 1))].to(device)
             made = base.model.generate(
                 input_ids=first,
                 attention_mask=torch.ones_like(first),
                 do_sample=True,
-                max_new_tokens=min(GENERATED_TOKENS, (base.context or GENERATED_TOKENS + 1) - 1),
+                max_new_tokens=min(tokens, (base.context or tokens + 1) - 1),
                 pad_token_id=base.pad_id,
                 eos_token_id=base.eos_id,
             )

@@ -1,8 +1,12 @@
-"""Export merged: one plain model with the experts' deltas in its weights, and an honest account of what that lost.
+"""Export merged: one plain model with every fact in its weights, and an honest account of what that lost.
 
-There is no gate in a plain model: every prompt sees the change, and facts share matrices that they did not share
-before. So what was written is loaded again and asked every fact and every near miss, and the answer stands in the
-model's folder (`merge.json`, and in words in `README.md`) and in what this returns. The workspace's base is only read.
+There is no gate in a plain model: every prompt sees the change. Experts that act on every prompt anyway are added as
+they are. Behind a gate each would be added to prompts it was never trained on, so the facts are taught anew, all at
+once, to a copy of the base that holds on to what the base says elsewhere (`lifelong.export.distilling`).
+
+What was written is loaded again and asked every fact and every near miss, and lead-ins that nothing was taught on; the
+answer stands in the model's folder (`merge.json`, and in words in `README.md`) and in what this returns. The
+workspace's base is only read.
 """
 
 from __future__ import annotations
@@ -14,37 +18,37 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from editlog.errors import UsageError
 from lifelong.editors.routers import AlwaysOn
 from lifelong.editors.views import LEAD_INS
 from lifelong.evaluation.metrics import is_exact
-from lifelong.export.merging import MergeRow, add_to_weights, standing_changes, untouched, weight_changes
+from lifelong.export.distilling import distil, rows_of
+from lifelong.export.merging import add_to_weights, standing_changes
 from lifelong.files import temporary_beside
+from lifelong.jobs.progress import Progress
+from lifelong.jobs.training import lesson_of
 from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
 from lifelong.models.edited import EditedModel
 from lifelong.models.sites import decoder_layers
 from lifelong.snapshots.serving import Served
 from policies.audit import Score
 
-NOT_WEIGHTS = {
-    "note": "a note is words that are read before the prompt; there is nothing of it to add to a weight",
-    "value": "a stored value takes the place of what a layer puts out at one position; a weight acts at every position",
-}
-"""Kinds of experts that no weight can hold, and why."""
-
 
 @dataclass(frozen=True)
 class Merged:
     """What a merged model answers, asked after it was written; every answer generated greedily to its natural stop.
 
-    `answered` and `rephrases` count facts' prompts and learned rephrases answered with the target; `near_misses` and
-    `unrelated` count prompts answered as the base does. `lost` names the facts whose prompt is not answered.
+    `how`: experts were `added` as they are, or facts `distilled`. `answered` and `rephrases` count facts' prompts and
+    learned rephrases answered with the target; `near_misses` and `unrelated` count prompts answered word for word as by
+    the base. Of these, a merge that distils was shown the near misses, and never the unrelated ones. `lost` names the
+    facts whose prompt is not answered.
     """
 
     directory: str
     base: str
+    how: Literal["added", "distilled"]
     facts: int
     answered: Score
     rephrases: Score
@@ -57,12 +61,12 @@ class Merged:
         return asdict(self)
 
 
-def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_tokens: int) -> Merged:
-    """Merge all experts that are served today into `fresh`, a base of its own, and write it to `directory`.
+def export_merged(
+    model: EditedModel, fresh: Base, directory: Path, *, max_new_tokens: int, progress: Progress
+) -> Merged:
+    """Bring all facts that are served today into `fresh`, a base of its own, and write it to `directory`.
 
-    Experts that act on every prompt are added as they are; of those behind a gate the nearest single change is fitted.
-    Raises UsageError where the directory is there already, nothing is served, the weights are quantised, or an expert
-    is of a kind that no weight can hold.
+    Raises UsageError where the directory is there already, nothing is served, or the weights are quantised or spread.
     """
     if os.path.lexists(directory):
         raise UsageError(f"{directory} exists already; export into a new directory")
@@ -77,16 +81,17 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
     served = [fact for fact in model.facts.values() if fact.expert and _holds(fact, now)]
     if not served:
         raise UsageError("no fact has an expert in use, so there is nothing to merge")
-    _check_kinds(model, served)
-    near_misses = sorted({near.prompt for fact in served for near in fact.fact.near_misses})
+    wordings = {text for fact in served for text in (fact.fact.prompt, *fact.fact.rephrases)}
+    near_misses = sorted({near.prompt for fact in served for near in fact.fact.near_misses} - wordings)
     base = model.base
     base_says = _answers(base, [*near_misses, *LEAD_INS], max_new_tokens)
-    if isinstance(model.router, AlwaysOn):
-        changes = standing_changes(base, model.bank, model.router.route_to(served[0].seq))
+    added = isinstance(model.router, AlwaysOn) and not model.weighs_tokens
+    if added:
+        add_to_weights(fresh, standing_changes(base, model.bank, model.router.route_to(served[0].seq)))
     else:
-        rows = [*_rows(model, served), *untouched(base, [*near_misses, *LEAD_INS])]
-        changes = weight_changes(base, model.bank, rows, answers_only=_stands_last(model))
-    add_to_weights(fresh, changes)
+        lessons = [lesson_of(fact.fact) for fact in served]
+        rows = rows_of(base, lessons, near_misses, max_new_tokens=max_new_tokens)
+        distil(fresh, _layers(model), rows, progress)
     temporary = temporary_beside(directory)
     temporary.mkdir(parents=True)
     try:
@@ -99,6 +104,7 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
         merged = Merged(
             directory=str(directory),
             base=base.fingerprint,
+            how="added" if added else "distilled",
             facts=len(served),
             answered=_score(right),
             rephrases=_score(rephrases),
@@ -114,33 +120,16 @@ def export_merged(model: EditedModel, fresh: Base, directory: Path, *, max_new_t
     return merged
 
 
-def _check_kinds(model: EditedModel, served: Sequence[Served]) -> None:
-    """Raise UsageError for an expert that is no change of a weight: a note, a stored value, one that weighs tokens."""
-    routes = model.route_to([fact.seq for fact in served])
-    kinds = {model.bank.expert_at(slot)[0].kind for route in routes for slot in route.slots}
-    if kind := next((kind for kind in sorted(kinds) if kind in NOT_WEIGHTS), None):
-        raise UsageError(f"experts of kind {kind} cannot be merged: {NOT_WEIGHTS[kind]}")
-    if model.weighs_tokens:
-        raise UsageError("these experts cannot be merged: they act on some tokens only, and a weight acts on all")
-
-
 def _holds(served: Served, now: datetime) -> bool:
     start, end = served.fact.valid_from, served.fact.valid_to
     return (start is None or start <= now) and (end is None or now < end)
 
 
-def _rows(model: EditedModel, served: Sequence[Served]) -> list[MergeRow]:
-    return [
-        MergeRow(tuple(model.base.prompt_ids(text)), tuple(model.base.answer_ids(text, fact.fact.target)), route)
-        for fact, route in zip(served, model.route_to([fact.seq for fact in served]), strict=True)
-        for text in dict.fromkeys((fact.fact.prompt, *fact.fact.rephrases))
-    ]
-
-
-def _stands_last(model: EditedModel) -> bool:
-    """Whether every site stands in the last layer, behind whose attention each position is by itself."""
+def _layers(model: EditedModel) -> list[int]:
+    """The layers in which experts stand; of experts that stand in none, the last."""
     prefix, layers = decoder_layers(model.base.model)
-    return all(path.startswith(f"{prefix}.{len(layers) - 1}.") for path in model.bank.sites)
+    found = {int(path.removeprefix(f"{prefix}.").split(".")[0]) for path in model.bank.sites}
+    return sorted(found) or [len(layers) - 1]
 
 
 def _answers(base: Base, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
@@ -164,13 +153,20 @@ def _score(outcomes: Sequence[bool]) -> Score:
     return Score(sum(outcomes), len(outcomes))
 
 
+_HOW = {
+    "added": "added to the weights as their experts were",
+    "distilled": "taught anew, all at once, to a copy of the base that was to keep its answers to near misses",
+}
+
+
 def _card(merged: Merged) -> str:
     """The model card: what this is, and what is worse than in the workspace it came from."""
     lost = f"Not answered: {', '.join(merged.lost)}." if merged.lost else "Every fact's prompt is answered."
     return (
         "# A base model with edits merged into its weights\n\n"
         f"Made by `lifelong export merged` from the base {merged.base}.\n"
-        "It has no gate: every prompt sees the merged change, and no edit can be taken back or traced.\n\n"
+        f"The facts were {_HOW[merged.how]}.\n"
+        "It has no gate: every prompt sees the change, and no edit can be taken back or traced.\n\n"
         "| asked after it was written | as it should be | of |\n|---|---|---|\n"
         f"| facts' prompts, answered with the target | {merged.answered.good} | {merged.answered.measured} |\n"
         f"| learned rephrases, answered with the target | {merged.rephrases.good} | {merged.rephrases.measured} |\n"

@@ -33,10 +33,12 @@ def load(
 
     Raises UsageError where it cannot be had, with the reason.
     """
+    from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it tells of each retry
     logging.disable_progress_bar()
     check_device(device)
     _check_folder(Path(path))

@@ -48,12 +48,8 @@ def find_sites(model: PreTrainedModel, layers: Sequence[int], roles: Sequence[st
 
     Raises UsageError for a layer that does not exist or a role that a wanted layer lacks.
     """
-    prefix, stack = decoder_layers(model)
     sites: list[Site] = []
-    for layer in sorted({_absolute(layer, len(stack)) for layer in layers}):
-        found = list(
-            _sites_of_layer(f"{prefix}.{layer}", stack[layer], layer, model.config.get_text_config().hidden_size)
-        )
+    for layer, found in _by_layer(model, layers).items():
         for role in roles:
             of_role = [site for site in found if site.role == role]
             if not of_role:
@@ -61,6 +57,18 @@ def find_sites(model: PreTrainedModel, layers: Sequence[int], roles: Sequence[st
                 raise UsageError(f"layer {layer} of {type(model).__name__} has no {role} module (it has: {known})")
             sites.extend(of_role)
     return sites
+
+
+def all_sites(model: PreTrainedModel, layers: Sequence[int]) -> list[Site]:
+    """Every site of the wanted layers, in model order; raises UsageError for a layer that does not exist."""
+    return [site for found in _by_layer(model, layers).values() for site in found]
+
+
+def _by_layer(model: PreTrainedModel, layers: Sequence[int]) -> dict[int, list[Site]]:
+    prefix, stack = decoder_layers(model)
+    hidden = model.config.get_text_config().hidden_size
+    wanted = sorted({_absolute(layer, len(stack)) for layer in layers})
+    return {layer: list(_sites_of_layer(f"{prefix}.{layer}", stack[layer], layer, hidden)) for layer in wanted}
 
 
 def _absolute(layer: int, count: int) -> int:

@@ -157,6 +157,16 @@ def test_plain_peft_has_the_same_logits(
     torch.testing.assert_close(logits[real], expected[real], **CLOSE)
 
 
+def test_one_plain_model_answers_what_its_account_says(
+    edited: Edited, facts: tuple[dict[str, Any], ...], tmp_path: Path
+) -> None:
+    merged = edited.workspace.export_merged(tmp_path / "merged")
+    said = Base.load(merged.directory).generate([fact["prompt"] for fact in facts[EIGHT]], max_new_tokens=24)
+    right = [answer.strip() == fact["target"] for answer, fact in zip(said, facts[EIGHT], strict=True)]
+    assert sum(right) == merged.answered.good >= 7
+    assert merged.near_misses.measured == len({near for fact in facts[EIGHT] for near in fact.get("near_misses", [])})
+
+
 def test_a_fact_taken_back_leaves_the_base(edited: Edited, plain: Base, facts: tuple[dict[str, Any], ...]) -> None:
     """The last test of a family: it changes the workspace."""
     prompt = facts[0]["prompt"]

@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from editlog.errors import UsageError
+from lifelong.editors import Lesson, Wave, as_groups, editor_of
+from lifelong.experts.bank import Bank, Route
+from lifelong.experts.pack import decode_pack, encode_pack
 from lifelong.models import loading
 from lifelong.models.base import Base
+from policies.recipe import Recipe
 
 
 def test_bfloat16_is_loaded_and_answers(tiny_model: Path, base: Base) -> None:
@@ -19,6 +23,19 @@ def test_bfloat16_is_loaded_and_answers(tiny_model: Path, base: Base) -> None:
     assert half.model.dtype == torch.bfloat16
     assert half.fingerprint != base.fingerprint
     assert len(half.generate(["The capital of"], max_new_tokens=2)) == 1
+
+
+def test_facts_are_trained_into_and_answered_by_a_base_in_bfloat16(
+    tiny_model: Path, recipe: Recipe, lessons: list[Lesson]
+) -> None:
+    """Experts are trained in float32 whatever the base is held in; eight facts, as any family's in test_any_decoder."""
+    half = Base.load(str(tiny_model), dtype="bfloat16")
+    experts = editor_of(recipe).fit(half, Wave(as_groups(lessons[:8])), seed=0).experts
+    bank = Bank(half, [decode_pack(*encode_pack(experts))])
+    with bank.serving([Route(place, (place,), (1.0,)) for place in range(8)]):
+        answers = half.generate([lesson.prompt for lesson in lessons[:8]])
+    right = [answer.strip() == lesson.target for answer, lesson in zip(answers, lessons[:8], strict=True)]
+    assert sum(right) / 8 >= 0.85
 
 
 def test_accelerate_places_the_model_where_it_fits(tiny_model: Path, base: Base) -> None:
