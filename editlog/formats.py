@@ -115,6 +115,13 @@ def _fields(record: Json, defaults: Mapping[str, str] | None) -> dict[str, Any]:
     return fields
 
 
+def true_answers(record: Json) -> tuple[str, ...]:
+    """What a benchmark's record says was true before the edit: a label to measure by, which no fact carries."""
+    given = record.get("answers", record.get("ground_truth"))
+    answers = given if isinstance(given, list) else [given]
+    return tuple(answer for answer in answers if isinstance(answer, str) and answer.strip())
+
+
 def format_of(record: Json) -> Format:
     """The format of a record, by its keys; raises BadRecordError where none fits."""
     return _format_of_keys(tuple(record))

@@ -146,7 +146,7 @@ class _Bench:
 
     def __init__(self, stream: Stream, settings: Settings, kept: Kept, progress: Progress) -> None:
         self._stream, self._settings, self._kept, self._progress = stream, settings, kept, progress
-        self._probes: ProbeSet = collect(stream.facts, scored=stream.is_scored)
+        self._probes: ProbeSet = collect(stream.facts, scored=stream.is_scored, truths=stream.truths)
         self._guard = ProbeGuard(self._probes)
 
     def result(self) -> Result:

@@ -153,7 +153,7 @@ class Jobs:
 
     def _ask(self, edited: EditedModel, behind: int) -> tuple[list[Prediction], tuple[Fact, ...]]:
         """Every scored fact of the stream so far, its rephrases, and where its prompts out of scope are routed."""
-        probes = collect(self._stream.facts[:behind], scored=self._stream.is_scored)
+        probes = collect(self._stream.facts[:behind], scored=self._stream.is_scored, truths=self._stream.truths)
         served = [edited.fact_of(fact) for fact in probes.facts]
         asked = [(index, fact.prompt, fact.target) for index, fact in enumerate(probes.facts)]
         rephrased = [(item.fact, item.prompt, item.answer or "") for item in probes.generality]

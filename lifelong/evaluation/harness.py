@@ -8,7 +8,7 @@ that very answer and is not computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
@@ -18,7 +18,7 @@ from lifelong.evaluation.edited import MAX_NEW_TOKENS, Edited
 from lifelong.evaluation.metrics import Exact, Metrics, is_exact, peak_mb
 from lifelong.evaluation.predictions import Measure, Prediction, figures, nested
 from lifelong.evaluation.probe_rules import KINDS
-from lifelong.evaluation.probes import ProbeItem, ProbeSet, collect
+from lifelong.evaluation.probes import NO_TRUTHS, ProbeItem, ProbeSet, collect
 from lifelong.evaluation.reference import Reference, SameProcess, digests
 from lifelong.models.base import GENERATION_BATCH, batches_by_length
 
@@ -61,6 +61,7 @@ def evaluate(
     recipe: str | None = None,
     model: str | None = None,
     bytes_per_edit: float | None = None,
+    truths: Mapping[str, Collection[str]] = NO_TRUTHS,
     progress: Progress | None = None,
 ) -> Metrics:
     """Score the first `limit` records (None: all) and their probes.
@@ -68,10 +69,12 @@ def evaluate(
     A record that is not served (failed, held, never run) is scored like any other, as the base answers it.
     `others` are edits that are served beside the records: not scored, but a probe that one of them governs is
     counted apart. `reference` is the untouched base (None: the edited model without its edits).
+    `truths` are what was true before edits, by the digests of their facts.
     What cannot be measured from here (`recipe`, `model`, `bytes_per_edit`) is passed in; retention needs answers
     from before the edits and is None. `progress` is told of each stage and each row.
     """
-    found = measure(edited, collect(islice(records, limit), others), reference=reference, progress=progress)
+    probes = collect(islice(records, limit), others, truths=truths)
+    found = measure(edited, probes, reference=reference, progress=progress)
     return replace(found.metrics, recipe=recipe, model=model, bytes_per_edit=bytes_per_edit)
 
 

@@ -9,7 +9,7 @@ a say here.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from editlog.canonical import fold
 from lifelong.anchors.scope import mask_name
@@ -18,6 +18,15 @@ from lifelong.anchors.text import content_words, words
 
 Kind = Literal["same_subject", "same_relation", "unrelated"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Correction(NamedTuple):
+    """An edit as the rules see it: its prompt, its target, and what was true before it, where that is known."""
+
+    prompt: str
+    target: str
+    truth: Collection[str]
+
 
 _SAME_RELATION = 0.5
 _STEM = 5
@@ -75,6 +84,24 @@ def is_mislabelled(
 def _matter(masked: str) -> frozenset[str]:
     """Stems of the words that say what is asked, not how."""
     return frozenset(word[:_STEM] for word in content_words(masked) - _MANNER)
+
+
+def is_corrected_again(prompt: str, truth: Collection[str], target: str, later: Iterable[Correction]) -> bool:
+    """Whether one of the `later` edits of the same subject corrects this very fact in other words, to something else.
+
+    It does so where both prompts are questions and an answer that was true before both edits is the same. Then the
+    later edit governs whatever words the fact anew. A sentence to be continued says nothing so: a town may be where
+    somebody was born and where they died.
+    """
+    told = {fold(answer) for answer in truth}
+    return _asks(prompt) and any(
+        _asks(one.prompt) and fold(one.target) != fold(target) and told & {fold(answer) for answer in one.truth}
+        for one in later
+    )
+
+
+def _asks(prompt: str) -> bool:
+    return prompt.rstrip().endswith("?")
 
 
 def is_governed(probe: str, name: Name, others: NameIndex, wordings: Collection[str]) -> bool:

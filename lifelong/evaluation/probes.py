@@ -7,15 +7,25 @@ its own fact's prompt or rephrase: it would measure what was learnt.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from editlog.canonical import fold
 from editlog.fact import Fact, Probe
 from lifelong.anchors.subject import Name, NameIndex, subject_name
-from lifelong.evaluation.probe_rules import KINDS, Kind, is_governed, is_mislabelled, kind_of
+from lifelong.evaluation.probe_rules import (
+    KINDS,
+    Correction,
+    Kind,
+    is_corrected_again,
+    is_governed,
+    is_mislabelled,
+    kind_of,
+)
+
+NO_TRUTHS: Mapping[str, Collection[str]] = {}
 
 
 class ProbeItem(NamedTuple):
@@ -44,21 +54,28 @@ class ProbeSet:
 
 
 def collect(
-    records: Iterable[Fact], others: Iterable[Fact] = (), *, scored: Callable[[Fact], bool] = lambda _: True
+    records: Iterable[Fact],
+    others: Iterable[Fact] = (),
+    *,
+    scored: Callable[[Fact], bool] = lambda _: True,
+    truths: Mapping[str, Collection[str]] = NO_TRUTHS,
 ) -> ProbeSet:
     """The governing facts of a stream that are `scored`, and their probes that count.
 
     `others` are edits that are served beside the stream: they are not scored, but may govern its probes, as do the
-    facts of the stream that are not scored.
+    facts of the stream that are not scored. `truths` are what was true before edits, by the digests of their facts.
     """
     listed = list(records)
     live = governing(listed)
     facts = tuple(fact for fact in live if scored(fact))
     probes = ProbeSet(records=len(listed), superseded=len(listed) - len(live), facts=facts)
     stream = _Stream(facts, (*(fact for fact in live if not scored(fact)), *others))
+    again = _corrected_again(listed, live, truths)
     for index, fact in enumerate(facts):
         for probe in fact.probes.generality:
-            if stream.counts(probe, index, "generality", probes):
+            if fact.digest in again:
+                probes.governed["generality"] += 1
+            elif stream.counts(probe, index, "generality", probes):
                 probes.generality.append(ProbeItem(index, probe.prompt, probe.answer or fact.target))
         for probe in fact.probes.portability:
             if stream.counts(probe, index, "portability", probes):
@@ -82,6 +99,28 @@ def governing(records: Iterable[Fact]) -> tuple[Fact, ...]:
             known.add(fact.digest)
             latest[fact.key] = fact
     return tuple(latest.values())
+
+
+def _corrected_again(
+    listed: Sequence[Fact], live: Sequence[Fact], truths: Mapping[str, Collection[str]]
+) -> frozenset[str]:
+    """The digests of the facts that a later record of the stream corrects again in other words."""
+    place = {fact.digest: number for number, fact in enumerate(listed)}
+    of_subject: dict[str, list[Fact]] = defaultdict(list)
+    for fact in live:
+        if fact.subject and fact.digest in truths:
+            of_subject[fold(fact.subject)].append(fact)
+    found = set()
+    for facts in of_subject.values():
+        for fact in facts if len(facts) > 1 else ():
+            later = [
+                Correction(one.prompt, one.target, truths[one.digest])
+                for one in facts
+                if place[one.digest] > place[fact.digest]
+            ]
+            if is_corrected_again(fact.prompt, truths[fact.digest], fact.target, later):
+                found.add(fact.digest)
+    return frozenset(found)
 
 
 class _Stream:

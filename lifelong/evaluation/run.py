@@ -46,6 +46,7 @@ def evaluate_file(
         recipe=recipe,
         model=model,
         bytes_per_edit=bytes_an_edit(experts),
+        truths=stream.truths,
         progress=progress,
     )
     return replace(metrics, counts={**metrics.counts, "rejected": stream.rejected})

@@ -85,3 +85,17 @@ def test_a_probe_that_was_learnt_from_measures_nothing_and_is_dropped():
     collected = collect([fact("Atlantis", rephrases=["Atlantis: capital"], probes=probes)])
     assert prompts(collected.generality) == ["Atlantis is ruled from"]
     assert collected.dropped == {"generality": 2, "locality": 1, "portability": 1}
+
+
+def test_a_fact_that_is_corrected_again_in_other_words_leaves_its_rephrases_to_the_later_record():
+    def asked(prompt, target):
+        probes = {"generality": [f"{prompt[:-1]}, please?"]}
+        return Fact.model_validate({"prompt": prompt, "target": target, "subject": "Mu", "probes": probes})
+
+    first, again = asked("Who built Mu?", "Ada"), asked("By whom was Mu built?", "Bob")
+    other, echo = asked("When was Mu built?", "1870"), asked("Which person built Mu?", "Bob")
+    truths = {first.digest: ("Eve",), again.digest: ("EVE", "Adam"), other.digest: ("1860",), echo.digest: ("Eve",)}
+    found = collect([first, other, again, echo], truths=truths)
+    assert prompts(found.generality) == [f"{one.prompt[:-1]}, please?" for one in (other, again, echo)]
+    assert found.governed["generality"] == 1
+    assert len(collect([first, other, again]).generality) == 3, "nobody says what was true"
