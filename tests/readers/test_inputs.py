@@ -135,6 +135,21 @@ def test_a_data_set_gives_the_same_facts(tmp_path: Path) -> None:
     assert digests(opened(f"datasets:{tmp_path / 'saved'}", limit=None)) == EXPECTED
 
 
+def test_a_data_set_of_the_hub_is_streamed_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub is asked here: what is asked of the library is what matters, and that its rows are facts."""
+    datasets = pytest.importorskip("datasets")
+    asked: list[Any] = []
+
+    def load_dataset(name: str, config: str | None, *, split: str, streaming: bool) -> Any:
+        asked.append((name, config, split, streaming))
+        return datasets.Dataset.from_list(filled(RECORDS)).to_iterable_dataset()
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert digests(opened("datasets:someone/facts", limit=None)) == EXPECTED
+    assert digests(opened("datasets:someone/facts:test:german", limit=None)) == EXPECTED
+    assert asked == [("someone/facts", None, "train", True), ("someone/facts", "german", "test", True)]
+
+
 def test_a_data_set_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     with pytest.raises(UsageError, match="cannot open the data set"):
