@@ -58,6 +58,14 @@ class Reader(ABC):
         with self.visit() as (con, position):
             return read_facts(con, seq_of(con, position.seq, as_of), before=self._before)
 
+    def facts_among(self, seqs: Collection[int], *, as_of: AsOf | None = None) -> list[LoggedFact]:
+        """Those of some facts that are not erased, as `facts` tells of them; no others are read but of their keys."""
+        with self.visit() as (con, position):
+            query = "SELECT DISTINCT key FROM texts WHERE seq IN (SELECT unnest(?::BIGINT[]))"
+            keys = [key for (key,) in con.execute(query, [list(seqs)]).fetchall()]
+            wanted = frozenset(seqs)
+            return [fact for fact in read_facts(con, seq_of(con, position.seq, as_of), keys) if fact.seq in wanted]
+
     def probes_of(self, seqs: Collection[int]) -> dict[int, Probes]:
         """The probes of facts, by seq: to measure with, never to learn from."""
         with self.visit() as (con, _):

@@ -72,9 +72,21 @@ class EditLog(Reader):
         self._followers = Followers(witness, replica)
 
     @classmethod
-    def create(cls, directory: Path, *, actor: str, timeout: float = 10.0, clock: Clock = utc_now) -> EditLog:
-        """Begin a log, its first event naming a new workspace; raises UsageError where there is one."""
-        log = cls(directory, timeout=timeout, clock=clock)
+    def create(
+        cls,
+        directory: Path,
+        *,
+        actor: str,
+        timeout: float = 10.0,
+        clock: Clock = utc_now,
+        witness: Witness | None = None,
+        replica: Path | None = None,
+    ) -> EditLog:
+        """Begin a log, its first event naming a new workspace; raises UsageError where there is one.
+
+        `witness` and `replica` follow every write from the first on, as those of `open` do.
+        """
+        log = cls(directory, timeout=timeout, clock=clock, witness=witness, replica=replica)
         stamp = Stamp(clock(), actor)
         durable.make_directory(log.directory)
         with locked(log.directory, shared=False, timeout=timeout):
@@ -84,6 +96,7 @@ class EditLog(Reader):
             workspace = secrets.token_hex(16)
             first = Entry("workspace.created", {"workspace": workspace, "format": VERSION})
             session.build(log.directory, workspace, first, stamp)
+        log._followers.follow(log, clock, timeout)
         return log
 
     @classmethod

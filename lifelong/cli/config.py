@@ -1,4 +1,4 @@
-"""config show: the workspace's configuration, and the recipe as it is in force."""
+"""config show, config validate: the workspace's configuration, and the recipe as it is in force."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def config() -> None:
     \b
     Example:
       lifelong config show
+      lifelong config validate
     """
 
 
@@ -36,3 +37,17 @@ def show(as_json: bool, home: Path | None) -> None:
         "recipe": opened.recipe.model_dump(mode="json"),
     }
     emit(data, as_json, lambda: text.tree(data))
+
+
+@config.command()
+@reads
+def validate(as_json: bool, home: Path | None) -> None:
+    """Check lifelong.toml and the recipe it names, and change nothing. Exit code 2 and the reason if it cannot be used.
+
+    \b
+    Example:
+      lifelong config validate
+    """
+    opened = workspace(home)
+    data = {"config": str(opened.layout.config), "recipe": opened.recipe.name, "valid": True}
+    emit(data, as_json, lambda: f"{data['config']} can be used (recipe {data['recipe']}).")

@@ -137,7 +137,7 @@ def run(*, seed: int | None, executor: str | None, if_ready: bool, change: Chang
 def report_text(report: JobReport) -> str:
     """A job's outcome, the audit's figures, and each fact that failed or is held with the reason."""
     if report.status == "nothing-pending":
-        return "Nothing is pending."
+        return f"Nothing to apply; {report.why} (`lifelong plan` says why)." if report.why else "Nothing is pending."
     if report.status == "not-ready":
         return f"Not ready: {report.why}."
     if report.status == "dry-run":

@@ -31,9 +31,9 @@ def rollback(
     shown = target.manifest.log
     if shown["seq"] >= position["seq"]:
         raise UsageError(f"{to} is not behind what is served now (event {position['seq']}): name an earlier job")
-    logged = log.facts()
-    held = _applied_behind(log, logged, shown["seq"])
-    gone = {fact.seq for fact in logged if fact.retracted_by is not None}
+    since = log.events(kinds=["facts.applied", "fact.retracted"], after=shown["seq"])
+    held = _carried(log, {item["fact"] for event in since for item in event.body.get("facts", ())})
+    gone = {event.fact for event in since if event.kind == "fact.retracted"}
     if not dry_run:
         facts = [{"fact": fact.seq, "reason": _WHY} for fact in held]
         entries = [Entry("facts.held", {"facts": facts})] if facts else []
@@ -62,8 +62,6 @@ def _before(layout: Layout, log: Reader, seq: int) -> str:
     return served_at(layout, log, seq - 1).snapshot
 
 
-def _applied_behind(log: EditLog, logged: list[LoggedFact], seq: int) -> list[LoggedFact]:
-    """The facts that experts carry since an event behind `seq`."""
-    events = log.events(kinds=["facts.applied"], after=seq)
-    applied = {item["fact"] for event in events for item in event.body["facts"]}
-    return [fact for fact in logged if fact.seq in applied and fact.expert and fact.retracted_by is None]
+def _carried(log: EditLog, seqs: set[int]) -> list[LoggedFact]:
+    """Those of the facts that an expert carries; a log of any length is not read for them."""
+    return [fact for fact in log.facts_among(seqs) if fact.expert and fact.retracted_by is None]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from editlog.store import utc_now
@@ -11,6 +13,7 @@ from lifelong.files import make_directory
 from lifelong.jobs.planning import unfinished_job, waiting
 from lifelong.jobs.progress import Guarded, Progress, Silent, stopped_after
 from lifelong.jobs.report import JobReport, idle_report
+from policies.admission import Hold
 from policies.readiness import not_ready
 
 if TYPE_CHECKING:
@@ -47,7 +50,9 @@ def run(
                 from lifelong.jobs.merging import merge_as_policy_says
 
                 merge_as_policy_says(workspace, lease, actor=actor)
-            return idle_report("nothing-pending", recipe.name, model)  # else there is nothing to load a model for
+            return idle_report(  # else there is nothing to load a model for
+                "nothing-pending", recipe.name, model, len(found.held), _why_held(found.held)
+            )
         if if_ready and unfinished_job(log) is None:
             why = not_ready(found.queue, workspace.config.ready, utc_now())
             if why:
@@ -77,3 +82,9 @@ def run(
         report = contextvars.copy_context().run(job.run, seed) or idle_report("nothing-pending", recipe.name, model)
         merge_as_policy_says(workspace, lease, actor=actor)
         return report
+
+
+def _why_held(held: Mapping[int, Hold]) -> str | None:
+    """How many facts wait for a person, and by which rules."""
+    codes = Counter(one.code for one in held.values())
+    return f"held: {', '.join(f'{count} {code}' for code, count in sorted(codes.items()))}" if codes else None

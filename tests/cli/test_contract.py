@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(call: Cli, tmp_path: Path
 
 READERS = [
     "status", "log list", "log verify", "fact show f4", "fact history f4", "experts list", "recipes list",
-    "recipes show default", "config show", "plan", "run --dry-run",
+    "recipes show default", "config show", "config validate", "plan", "run --dry-run",
 ]  # fmt: skip
 
 

@@ -59,7 +59,8 @@ def test_a_paused_source_waits(copy: Cli) -> None:
     paused = copy("source", "pause", "forum", "--actor", "bob", "--reason", "the feed repeats itself", "--json")
     assert (paused.code, paused.json["paused"]) == (0, True)
     assert copy("source", "pause", "forum").code == 2
-    assert copy("run", "--json").json["status"] == "nothing-pending"
+    idle = copy("run", "--json").json
+    assert (idle["status"], idle["left"], idle["why"]) == ("nothing-pending", 1, "held: 1 source-paused")
     shown = copy("source", "list").out
     assert "bob" in shown
     assert "the feed repeats itself" in shown
@@ -67,6 +68,15 @@ def test_a_paused_source_waits(copy: Cli) -> None:
     assert then["forum"]["paused_by"] is None
     assert copy("source", "resume", "forum", "--json").json["paused"] is False
     assert copy("plan", "--json").json["pending"] == 1
+
+
+def test_a_configuration_is_checked_before_a_night_needs_it(copy: Cli) -> None:
+    assert copy("config", "validate", "--json").json["valid"] is True
+    with (copy.home / "lifelong.toml").open("a", encoding="utf-8") as config:
+        config.write('\n[schedule]\ncron = "at night"\n')
+    done = copy("config", "validate")
+    assert (done.code, done.out) == (2, "")
+    assert "cron" in done.err
 
 
 def test_live_figures_are_of_every_fact_that_is_served(call: Cli) -> None:

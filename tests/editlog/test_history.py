@@ -240,6 +240,7 @@ def test_of_many_facts_the_history_is_the_same_as_of_each(log: EditLog) -> None:
     alone = [(o.event.seq, o.what, o.fact.ref) for fact in log.facts() for o in log.history(ref=fact.ref)]
     assert together == sorted(alone, key=lambda one: (one[0], int(one[2][1:])))
     assert [log.resolve(fact.ref) for fact in log.facts()] == log.facts()
+    assert log.facts_among([4, 12, 2]) == [fact for fact in log.facts() if fact.seq in (4, 12)]
 
 
 def test_an_expert_that_another_fact_brought_back_counts_for_all(log: EditLog) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from editlog.errors import UsageError
 from editlog.fact import Fact
+from editlog.replica import Replica
 from editlog.signing import SigningKey
 from editlog.store import EditLog
 from editlog.witness import TreeHead, Witness, last_told
@@ -43,6 +44,15 @@ def test_it_is_told_each_head(watched: EditLog, elsewhere: Path) -> None:
     assert [head.seq for head in told] == [3, 5, 6]
     assert (told[-1].workspace, told[-1].hash) == (position.workspace, position.hash)
     assert watched.verify(against=elsewhere) == []
+
+
+def test_a_new_log_is_followed_from_its_first_event_on(elsewhere: Path, tmp_path: Path) -> None:
+    log = EditLog.create(tmp_path / "new", actor="ada", witness=Witness(elsewhere), replica=tmp_path / "replica")
+    assert [(head.seq, head.hash) for head in heads(elsewhere)] == [(1, log.head().hash)]
+    assert Replica.open(tmp_path / "replica").head() == log.head()
+    say(log, "Marbeck")
+    assert [head.seq for head in heads(elsewhere)] == [1, 3]
+    assert Replica.open(tmp_path / "replica").head() == log.head()
 
 
 def test_what_changes_nothing_tells_nothing(watched: EditLog, elsewhere: Path) -> None:
