@@ -33,6 +33,9 @@ class Evidence:
     match."""
     bare_prompt: float
     """The same of the masked prompt."""
+    familiar: float
+    """The lesser cosine of the two with the nearest relation that the encoder was taught: where both are known well and
+    are not quite alike they ask different things, where one is strange the cosine between them says less."""
     narrowed: float
     """1 where a word that narrows ("first", "vice", a year) stands in one of the two only, else 0."""
     opposed: float
@@ -49,6 +52,7 @@ TWIN = 2.0
 it sends 162 of 183 rephrases of facts that were corrected in other words to the latest (94 without), and 2 of 454
 others to a wrong fact of their subject."""
 
+_LATER = ("familiar", "narrowed", "opposed")
 FEATURES = tuple(field.name for field in fields(Evidence))
 
 
@@ -64,6 +68,7 @@ class Weights:
     overlap: float
     bare_anchor: float
     bare_prompt: float
+    familiar: float = 0.0
     narrowed: float = 0.0
     opposed: float = 0.0
 
@@ -71,9 +76,9 @@ class Weights:
     def read(cls, record: Mapping[str, float]) -> Weights:
         """Weights from plain data; raises ValueError where one is missing, unknown or not finite.
 
-        Snapshots of version 0.1 know no contrasts: there these two weigh nothing.
+        What an older snapshot does not know of weighs nothing there.
         """
-        known = {"narrowed": 0.0, "opposed": 0.0} | dict(record)
+        known = dict.fromkeys(_LATER, 0.0) | dict(record)
         if set(known) != {"bias", *FEATURES} or not all(np.isfinite(value) for value in known.values()):
             raise ValueError(f"gate weights must be finite numbers for bias, {', '.join(FEATURES)}")
         return cls(**{name: float(value) for name, value in known.items()})

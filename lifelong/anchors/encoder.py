@@ -24,6 +24,7 @@ from lifelong.anchors.text import MASK, words
 CHUNK = 16
 DATA = Path(__file__).parent / "data"
 PARTS = ("embeddings", "hidden", "hidden_bias", "output", "output_bias")
+RELATIONS = "relations"
 GRAMS = (3, 4, 5)
 REMEMBERED = 1 << 15
 """Texts whose vectors are kept: each job embeds the wordings of the whole log, nearly all of them again."""
@@ -45,6 +46,10 @@ class Encoder(Protocol):
     @property
     def dim(self) -> int:
         """Width of the vectors."""
+
+    @property
+    def relations(self) -> Vectors:
+        """The middle of the wordings of each relation that it was taught, [n, dim], normalised; none where unknown."""
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Embed masked texts: [n, dim], float32, L2-normalised; equal texts give equal bytes in any call."""
@@ -105,6 +110,7 @@ class LexicalEncoder:
 
     def __init__(self, dim: int = 256, buckets: int = 1 << 15) -> None:
         self.dim = dim
+        self.relations = np.zeros((0, dim), dtype=np.float32)
         self._features = Features(buckets)
         signs = np.random.Generator(np.random.PCG64(1)).bytes(buckets * dim // 8)
         bits = np.unpackbits(np.frombuffer(signs, dtype=np.uint8)).reshape(buckets, dim)
@@ -124,7 +130,8 @@ class LexicalEncoder:
 class MaskedEncoder:
     """Learned on the wordings of relations: two bags of embeddings through a small network.
 
-    `tensors`: embeddings [buckets, d], hidden [2d, h] with bias [h], output [h, dim] with bias [dim].
+    `tensors`: embeddings [buckets, d], hidden [2d, h] with bias [h], output [h, dim] with bias [dim]; and where they
+    are known, `relations` [n, dim].
     """
 
     def __init__(self, name: str, tensors: Mapping[str, NDArray[Any]]) -> None:
@@ -138,11 +145,14 @@ class MaskedEncoder:
             self._hidden.shape,
             len(self._output_bias),
         )
-        if self._hidden.shape != (2 * d, hidden) or self._output.shape != (hidden, self.dim):
+        self.relations = np.asarray(tensors.get(RELATIONS, np.zeros((0, self.dim))), dtype=np.float32)
+        fitting = [(2 * d, hidden), (hidden, self.dim), (len(self.relations), self.dim)]
+        if [part.shape for part in (self._hidden, self._output, self.relations)] != fitting:
             raise ValueError(f"the tensors of encoder {name} do not fit each other")
         self._features = Features(buckets)
         self._known: dict[str, Vectors] = {}
-        content = b"".join(np.ascontiguousarray(tensors[part]).tobytes() for part in PARTS)
+        given = [tensors[part] for part in (*PARTS, RELATIONS) if part in tensors]
+        content = b"".join(np.ascontiguousarray(part).tobytes() for part in given)
         self.fingerprint = f"sha256:{hashlib.sha256(name.encode() + content).hexdigest()}"
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -173,9 +183,19 @@ def _gelu(x: Vectors) -> Vectors:
 
 
 def read_encoder(path: Path) -> MaskedEncoder:
-    """Read an encoder's file; its name is in the metadata."""
+    """Read an encoder's file; its name is in the metadata. The relations it was taught lie beside it."""
     with safe_open(path, framework="np") as file:
-        return MaskedEncoder(file.metadata()["name"], {part: file.get_tensor(part) for part in PARTS})
+        name, tensors = file.metadata()["name"], {part: file.get_tensor(part) for part in PARTS}
+    beside = relations_beside(path)
+    if beside.exists():
+        with safe_open(beside, framework="np") as file:
+            tensors[RELATIONS] = file.get_tensor(RELATIONS)
+    return MaskedEncoder(name, tensors)
+
+
+def relations_beside(path: Path) -> Path:
+    """The file of the relations that the encoder in `path` was taught."""
+    return path.with_suffix(f".{RELATIONS}.safetensors")
 
 
 @lru_cache(maxsize=1)

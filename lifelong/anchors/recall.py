@@ -88,6 +88,7 @@ class Recall:
         self._names = NameIndex(self._by_name)
         self._usual = [frozenset(w.text for text in scope.wordings for w in words(text)) for scope in scopes]
         names = name_vectors([scope.name for scope in scopes])[self.owner] if len(scopes) else np.zeros((0, NAME_DIM))
+        self._familiar: dict[int, float] = {}
         self._index = AnchorIndex(_joined(vectors, names), np.arange(len(vectors), dtype=np.int64))
 
     def candidates(self, prompts: Sequence[str]) -> list[Candidates]:
@@ -137,10 +138,11 @@ class Recall:
             else:
                 owners = dict.fromkeys(int(self.owner[anchor]) for anchor in near if anchor >= 0)
                 considered = [(p, self._named(reading, p, prompt)) for p in owners]
+            familiar = self._familiarity(vector)
             for position, name, similarity, anchor in self._nearest(considered, vector):
                 if name.share < MIN_LIKENESS:
                     continue
-                row = self._evidence(reading, name, similarity, anchor)
+                row = self._evidence(reading, name, similarity, anchor, familiar)
                 if position not in best or _worth(row) > _worth(best[position][0]):
                     best[position] = (row, anchor)
         evidence = np.array([row for row, _ in best.values()], dtype=np.float64).reshape(-1, len(FEATURES))
@@ -173,7 +175,18 @@ class Recall:
         said = _content(prompt)
         return _Named(_NOT_QUITE * max(_jaccard(said, _content(text)) for text in self.scopes[position].wordings), 1.0)
 
-    def _evidence(self, reading: _Reading, name: _Named, similarity: float, anchor: int) -> list[float]:
+    def _familiarity(self, vector: NDArray[np.float32]) -> float:
+        """Cosine with the nearest relation that the encoder was taught; by itself, whatever else is asked."""
+        return float((self._encoder.relations @ vector).max(initial=0.0))
+
+    def _familiarity_of(self, anchor: int) -> float:
+        if anchor not in self._familiar:
+            self._familiar[anchor] = self._familiarity(self.vectors[anchor])
+        return self._familiar[anchor]
+
+    def _evidence(
+        self, reading: _Reading, name: _Named, similarity: float, anchor: int, familiar: float
+    ) -> list[float]:
         said, wording = _content(reading.masked), _content(self.masked[anchor])
         return [
             name.share,
@@ -183,6 +196,7 @@ class Recall:
             _jaccard(said, wording),
             1.0 / (1 + len(wording)),
             1.0 / (1 + len(said)),
+            min(familiar, self._familiarity_of(anchor)),
             float(narrowed(reading.masked, self.masked[anchor])),
             float(opposed(reading.masked, self.masked[anchor])),
         ]

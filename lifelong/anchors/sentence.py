@@ -40,6 +40,7 @@ class SentenceEncoder:
         # Renamed in sentence-transformers 5.4; the old name goes away.
         width = getattr(self._model, "get_embedding_dimension", None) or self._model.get_sentence_embedding_dimension
         self.dim = int(width())
+        self.relations: Vectors = np.zeros((0, self.dim), dtype=np.float32)
         self.fingerprint = self._fingerprint()
 
     def encode(self, texts: Sequence[str]) -> Vectors:

@@ -81,6 +81,22 @@ def test_tensors_that_do_not_fit_are_refused():
         MaskedEncoder("broken", tensors)
 
 
+def test_the_relations_that_an_encoder_was_taught_are_part_of_it():
+    tensors = {part: np.zeros((4, 4), dtype=np.float16) for part in PARTS}
+    tensors |= {"hidden": np.zeros((8, 4)), "hidden_bias": np.zeros(4), "output_bias": np.zeros(4)}
+    plain, taught = (MaskedEncoder("e", tensors | more) for more in ({}, {"relations": np.eye(4)[:3]}))
+    assert (len(plain.relations), len(taught.relations)) == (0, 3)
+    assert plain.fingerprint != taught.fingerprint
+    with pytest.raises(ValueError, match="do not fit"):
+        MaskedEncoder("e", tensors | {"relations": np.eye(3)})
+
+
+def test_a_wording_of_a_relation_that_was_taught_is_familiar_and_a_strange_one_is_not():
+    encoder = default_encoder()
+    told, odd = encoder.encode(["Where was [X] born?", "[X] wobbles a purple gronk"]) @ encoder.relations.T
+    assert told.max() > odd.max() + 0.3
+
+
 def test_the_gate_needs_no_transformers():
     code = "import sys, lifelong.anchors.gate; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

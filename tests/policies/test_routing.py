@@ -80,6 +80,7 @@ def test_weights_are_read_whole_or_not_at_all():
         Weights.read({"bias": 1.0})
 
 
-def test_a_snapshot_from_before_contrasts_reads_as_one_that_gives_them_no_weight():
-    earlier = {name: value for name, value in WORDING.record().items() if name not in ("narrowed", "opposed")}
+def test_an_older_snapshot_gives_no_weight_to_what_it_did_not_know_of():
+    later = ("familiar", "narrowed", "opposed")
+    earlier = {name: value for name, value in WORDING.record().items() if name not in later}
     assert Weights.read(earlier) == WORDING
