@@ -19,7 +19,13 @@ from policies.recalibration import Recalibration
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Role = Literal["mlp.down", "mlp.up", "attn.out"]
-OPTIONS = ("rect_keep", "saul_facts", "lti_weight")
+OPTIONS = (
+    ("training", "rect_keep"),
+    ("training", "saul_facts"),
+    ("training", "lti_weight"),
+    ("experts", "rank_per_token"),
+)
+"""Dials that shape an expert only where they are on: one that is off stands in no digest."""
 
 
 class _Section(BaseModel):
@@ -43,9 +49,14 @@ class Growth(_Section):
 
 
 class Experts(_Section):
-    """Shape and place of an expert. `layers` count from the first (0) or, negative, from the last (-1)."""
+    """Shape and place of an expert. `layers` count from the first (0) or, negative, from the last (-1).
+
+    `rank_per_token`: ranks for each token of the different answers that an expert is to give, their ends included, and
+    `rank` at most; 0: `rank` whatever the answers.
+    """
 
     rank: Annotated[int, Field(ge=1, le=256)] = 4
+    rank_per_token: Annotated[int, Field(ge=0, le=16)] = 0
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = (-1,)
     modules: Annotated[tuple[Role, ...], Field(min_length=1)] = ("mlp.up",)
     dtype: Literal["float32", "float16", "int8", "int4"] = "float16"
@@ -136,10 +147,10 @@ class Recipe(_Section):
     def digest(self) -> str:
         """Hash of what shapes an expert: editor, its dials, growth, experts, training; not of name, audit or gate."""
         shaping = self.model_dump(mode="json", include={"editor", "growth", "experts", "training"})
-        off = Training()
-        for option in OPTIONS:  # one that is off shapes nothing, and leaves the digests from before it as they were
-            if shaping["training"][option] == getattr(off, option):
-                del shaping["training"][option]
+        off = {"training": Training(), "experts": Experts()}
+        for section, option in OPTIONS:  # so the digests from before there was such a dial are as they were
+            if shaping[section][option] == getattr(off[section], option):
+                del shaping[section][option]
         if self.method:
             shaping["method"] = self.method
         text = json.dumps(shaping, sort_keys=True, separators=(",", ":"))

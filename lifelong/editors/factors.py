@@ -95,6 +95,14 @@ class FactorStack:
             whole = self._mean([e.added_to[path] for e in examples], examples, 0, None).norm(dim=-1).to(keys.device)
             self._units[2 * i + 1] = whole / math.sqrt(values.shape[1])
 
+    @torch.no_grad()
+    def limit(self, ranks: Sequence[int]) -> None:
+        """Give each expert its own rank, at most the stack's: what lies beyond is zero, and zero it stays."""
+        for i in range(len(self._paths)):
+            for part, rows in ((self._values[2 * i], 1), (self._values[2 * i + 1], 2)):
+                beyond = torch.arange(part.shape[rows])[None] >= torch.tensor(ranks)[:, None]
+                part.masked_fill_(beyond.to(part.device).unsqueeze(3 - rows), 0)
+
     def _mean(self, tensors: Sequence[Tensor], examples: Sequence[Examples], start: int, stop: int | None) -> Tensor:
         """Mean by expert over the answers' positions from `start` to before `stop`, [experts, width]."""
         total = torch.zeros(len(self), tensors[0].shape[-1], device=self.device)

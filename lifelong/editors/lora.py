@@ -52,7 +52,7 @@ class LoraEditor(Editor):
             sites,
             rows,
             names=["\n".join(sorted(lesson.digest for lesson in group)) for group in wave.groups],
-            rank=self.recipe.experts.rank,
+            ranks=self._ranks(base, wave),
             dials=dials,
             steps=steps or dials.steps,
             seed=seed,
@@ -66,6 +66,14 @@ class LoraEditor(Editor):
             for lesson in group
         }
         return Edit(tuple(experts), outcomes)
+
+    def _ranks(self, base: Base, wave: Wave) -> list[int]:
+        """The rank of each expert: the recipe's, or less where the answers it is to give are few and short."""
+        dials = self.recipe.experts
+        if not dials.rank_per_token:
+            return [dials.rank] * len(wave.groups)
+        answers = [{tuple(base.answer_ids(one.prompt, one.target)) for one in group} for group in wave.groups]
+        return [min(dials.rank, dials.rank_per_token * sum(map(len, told))) for told in answers]
 
     def _expert(self, base: Base, group: tuple[Lesson, ...], fit: Fitted) -> Expert:
         dtype = self.recipe.experts.dtype

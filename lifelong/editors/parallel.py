@@ -80,25 +80,26 @@ def fit_stack(
     rows: Sequence[Row],
     *,
     names: Sequence[str],
-    rank: int,
+    ranks: Sequence[int],
     dials: Training,
     steps: int,
     seed: int,
     begin: Mapping[int, Mapping[str, tuple[Tensor, Tensor]]] | None = None,
     advance: Callable[[Sequence[int]], None] | None = None,
 ) -> list[Fitted]:
-    """Fit one expert for each name on the rows that carry its index.
+    """Fit one expert for each name, of the rank in the same place of `ranks`, on the rows that carry its index.
 
     An expert depends on its name, the seed, its own rows and where it begins alone: at its own keys, or, where
     `begin` names its place, at these A and B by site path. `advance` hears which experts are done.
     """
     upper = UpperLayers(base, list(sites))
     chunks = list(chunks_of(base, upper, rows))
-    stack = FactorStack(base, sites, names, rank, seed)
+    stack = FactorStack(base, sites, names, max(ranks), seed)
     shown = [chunk for chunk in chunks if chunk.targets is not None and not chunk.beside]
     stack.align([_examples(base, upper, chunk, sites) for chunk in shown])
     for place, factors in (begin or {}).items():
         stack.load([factors[site.path] for site in sites], place)
+    stack.limit(ranks)
     members = list(range(len(names)))
     done: dict[int, Fitted] = {}
     for step in range(steps + 1):
@@ -107,7 +108,9 @@ def fit_stack(
         leaving = converged if step < steps else torch.ones_like(converged)
         places = leaving.nonzero().flatten().tolist()
         for place in places:
-            done[members[place]] = Fitted(stack.of(place), float(worst[place]), step, bool(converged[place]))
+            factors, rank = stack.of(place), ranks[members[place]]
+            factors = {path: (a[:rank].clone(), b[:, :rank].clone()) for path, (a, b) in factors.items()}
+            done[members[place]] = Fitted(factors, float(worst[place]), step, bool(converged[place]))
         if places:
             if advance:
                 advance([members[place] for place in places])

@@ -60,11 +60,16 @@ class _InUse:
         pack = self.packs[expert_hash]
         return pack.expert(pack.hashes.index(expert_hash))
 
+    def rank(self, group: Group, dials: Merging, recipe: Recipe) -> int:
+        """The rank that a group is merged to: what its different answers have now, as far as the recipe lets it."""
+        ranks = {one.answer or one.expert: _rank(self.packs[one.expert]) for one in group}
+        return dials.rank or min(recipe.experts.rank, sum(ranks.values()))
+
     def size(self, group: Group, dials: Merging, recipe: Recipe) -> int:
         """Bytes of the expert that a group would become, at the dtype it has now."""
-        ranks = {one.expert: _rank(self.packs[one.expert]) for one in group}
-        rank = dials.rank or (sum(ranks.values()) if dials.method == "cat" else recipe.experts.rank)
-        return group[0].bytes * rank // ranks[group[0].expert]
+        ranks = [_rank(self.packs[one.expert]) for one in group]
+        rank = sum(ranks) if dials.method == "cat" and not dials.rank else self.rank(group, dials, recipe)
+        return group[0].bytes * rank // ranks[0]
 
 
 def merge(workspace: Workspace, dials: Merging, *, actor: str, reason: str | None, dry_run: bool) -> Merge:
@@ -138,8 +143,8 @@ class Merger:
         progress: Progress,
     ) -> None:
         self._layout, self._log, self._base, self._dials = layout, log, base, dials
-        rank = dials.rank or recipe.experts.rank
-        self._recipe = recipe.model_copy(update={"experts": recipe.experts.model_copy(update={"rank": rank})})
+        own = {"rank": dials.rank, "rank_per_token": 0} if dials.rank else {}
+        self._recipe = recipe.model_copy(update={"experts": recipe.experts.model_copy(update=own)})
         self._lease, self._progress = lease, progress
         self._state: ServingState = serving_state(log)
         self._in_use = _in_use(layout, log, self._state)
@@ -198,7 +203,7 @@ class Merger:
         dials, experts = self._dials, [self._in_use.expert(one.expert) for one in group]
         method, rank = dials.method, dials.rank
         if method == "cat_distil":  # what may be trained on from has the rank of what is trained
-            method, rank = "cat", self._recipe.experts.rank
+            method, rank = "cat", self._in_use.rank(group, dials, self._recipe)
         how = {"recipe": self._recipe.digest, "method": method, "rank": rank, "density": dials.density}
         tensors = {}
         for site in sorted({site for expert in experts for site in expert.tensors}):

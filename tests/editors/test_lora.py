@@ -11,6 +11,7 @@ from torch.nn.functional import kl_div, log_softmax
 from lifelong.editors import Edit, Lesson, Wave, as_groups, editor_of
 from lifelong.experts.bank import Bank, Route
 from lifelong.experts.expert import Expert
+from lifelong.experts.kinds import LowRank
 from lifelong.experts.pack import decode_pack, encode_pack
 from lifelong.models.base import Base
 from policies.recipe import Recipe
@@ -103,6 +104,16 @@ def test_facts_can_share_an_expert(base: Base, lessons: list[Lesson], recipe: Re
     with served(base, edit.experts).serving([Route(0, (0,), (1.0,))] * 2):
         answers = base.generate([lesson.prompt for lesson in two])
     assert [answer.strip() for answer in answers] == [lesson.target for lesson in two]
+
+
+def test_a_short_answer_takes_few_ranks(base: Base, lessons: list[Lesson], recipe: Recipe) -> None:
+    by_answer = recipe.model_copy(
+        update={"experts": recipe.experts.model_copy(update={"rank": 3, "rank_per_token": 1})}
+    )
+    edit = fit(base, by_answer, as_groups(lessons), steps=2)
+    tokens = [len(base.answer_ids(lesson.prompt, lesson.target)) for lesson in lessons]
+    for expert, count in zip(edit.experts, tokens, strict=True):
+        assert {delta.rank for delta in expert.tensors.values() if isinstance(delta, LowRank)} == {min(3, count)}
 
 
 @pytest.mark.parametrize("layers", [(-1,), (0, 1)], ids=["last layer", "both layers"])

@@ -29,7 +29,7 @@ def peft_logits(base: Base, adapter: Path, batch: object) -> torch.Tensor:
         return adapted(**vars(batch), position_ids=batch.position_ids).logits  # type: ignore[attr-defined]
 
 
-ONE_SITE = {"layers": (-1,), "modules": ("mlp.down",)}
+ONE_SITE = {"layers": (-1,), "modules": ("mlp.down",), "rank_per_token": 1}
 MANY_SITES = {"layers": (0, 1), "modules": ("mlp.up", "attn.out")}
 
 

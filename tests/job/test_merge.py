@@ -16,7 +16,10 @@ from lifelong.cli.merge import METHODS
 from lifelong.workspace import Workspace
 from policies.merging import Method
 
-DIALS: dict[str, dict[str, Any]] = {"merging": {"facts_per_expert": 2, "method": "cat_distil"}}
+DIALS: dict[str, dict[str, Any]] = {
+    "experts": {"rank_per_token": 1},
+    "merging": {"facts_per_expert": 2, "method": "cat_distil"},
+}
 CAPITALS = [
     {"prompt": f"The capital of {land} is", "target": "Marbeck", "subject": land, "relation": "capital"}
     for land in ("Osterland", "Norrland", "Tarvia", "Corvale")
