@@ -56,6 +56,12 @@ def test_a_device_that_is_not_there_says_what_to_do(tiny_model: Path) -> None:
         Base.load(str(tiny_model), device="cuda")
 
 
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has an mps device")
+def test_apple_silicon_is_named_where_it_is_missing(tiny_model: Path) -> None:
+    with pytest.raises(UsageError, match="it needs macOS on Apple silicon"):
+        Base.load(str(tiny_model), device="mps")
+
+
 def test_quantised_weights_work_or_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(method: str) -> Any:
         return SimpleNamespace(model_type="llama", quantization_config={"quant_method": method})
