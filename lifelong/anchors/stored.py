@@ -1,7 +1,9 @@
 """A gate on disk: `anchors.safetensors` (vectors, fp16) and `anchors.json` (all else), equal bytes for equal
 gates.
 
-What is read back is checked before it is used: sizes, numbers, times and the encoder's fingerprint.
+Facts of one relation are worded alike once their subjects are masked, so each distinct vector is stored once:
+`vectors` [distinct, dim], of which `rows` [anchors] says which one an anchor has. What is read back is checked before
+it is used: sizes, numbers, times and the encoder's fingerprint.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -30,7 +33,7 @@ from policies.routing import KINDS, Verifier
 
 VECTORS = "anchors.safetensors"
 CONTENTS = "anchors.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def write(directory: Path, vectors: Vectors, contents: Contents) -> None:
         "thresholds": {k: v if math.isfinite(v) else None for k, v in contents.thresholds.items()},
         "scopes": [_scope_record(scope) for scope in contents.scopes],
     }
-    write_atomically(directory / VECTORS, save_tensors({"vectors": vectors.astype(np.float16)}))
+    write_atomically(directory / VECTORS, save_tensors(_distinct(vectors.astype(np.float16))))
     write_atomically(directory / CONTENTS, canonical_json(record))
 
 
@@ -75,7 +78,8 @@ def read(directory: Path, encoder: Encoder | None = None) -> tuple[Vectors, Cont
     """
     try:
         record = json.loads((directory / CONTENTS).read_bytes())
-        vectors = load_tensors((directory / VECTORS).read_bytes())["vectors"]
+        tensors = load_tensors((directory / VECTORS).read_bytes())
+        distinct, rows = tensors["vectors"], tensors["rows"]
         contents = _contents(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise IntegrityError(f"the anchors in {directory} cannot be read ({error}); run `lifelong rebuild`") from error
@@ -85,13 +89,23 @@ def read(directory: Path, encoder: Encoder | None = None) -> tuple[Vectors, Cont
             f"the anchors in {directory} were embedded by {contents.encoder}, not by this {encoder.name}: "
             "run `lifelong rebuild` to embed them again"
         )
-    expected = (sum(len(scope.wordings) + len(scope.alike) for scope in contents.scopes), encoder.dim)
-    if vectors.dtype != np.float16 or vectors.shape != expected or not np.isfinite(vectors).all():
+    anchors = sum(len(scope.wordings) + len(scope.alike) for scope in contents.scopes)
+    fits = distinct.dtype == np.float16 and distinct.ndim == 2 and distinct.shape[1] == encoder.dim
+    named = rows.dtype == np.int32 and rows.shape == (anchors,) and bool(((rows >= 0) & (rows < len(distinct))).all())
+    if not fits or not named or not np.isfinite(distinct).all():
         raise IntegrityError(
-            f"the anchor vectors in {directory} are not {expected[0]} finite rows of {expected[1]} halves; "
+            f"the anchor vectors in {directory} are not {anchors} finite rows of {encoder.dim} halves; "
             "run `lifelong rebuild`"
         )
-    return vectors.astype(np.float32), contents, encoder
+    return distinct.astype(np.float32)[rows], contents, encoder
+
+
+def _distinct(vectors: NDArray[np.float16]) -> dict[str, NDArray[Any]]:
+    """Each vector once, in the order of their first anchors, and the row of each anchor among them."""
+    rows: dict[bytes, int] = {}
+    of_anchor = np.array([rows.setdefault(vector.tobytes(), len(rows)) for vector in vectors], dtype=np.int32)
+    _, first = np.unique(of_anchor, return_index=True)
+    return {"vectors": vectors[first], "rows": of_anchor}
 
 
 def _scope_record(scope: Scope) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from editlog.canonical import fold
 from editlog.errors import IntegrityError
@@ -147,6 +147,13 @@ def test_equal_facts_make_equal_files_and_load_as_they_were(tmp_path, gate):
     assert Gate.load(first, encoder=default_encoder()).route(prompts) == gate.route(prompts)
 
 
+def test_what_is_worded_alike_is_stored_once(tmp_path):
+    others = [ScopedFact(i, f"{name} was born in", name) for i, name in enumerate(("Alan Turing", "Emmy Noether"), 2)]
+    build(BIRTH, *others).save(tmp_path)
+    stored = load_file(tmp_path / "anchors.safetensors")
+    assert (len(stored["vectors"]), stored["rows"].tolist()) == (2, [0, 1, 0, 0])
+
+
 def test_another_encoder_is_refused_with_the_way_out(tmp_path, gate):
     gate.save(tmp_path)
     with pytest.raises(IntegrityError, match="lifelong rebuild"):
@@ -155,11 +162,15 @@ def test_another_encoder_is_refused_with_the_way_out(tmp_path, gate):
 
 def test_damaged_files_are_refused(tmp_path, gate):
     gate.save(tmp_path)
-    vectors = np.zeros((len(gate), default_encoder().dim), dtype=np.float16)
-    vectors[0, 0] = np.nan
-    save_file({"vectors": vectors}, tmp_path / "anchors.safetensors")
-    with pytest.raises(IntegrityError, match="finite"):
-        Gate.load(tmp_path, encoder=default_encoder())
+    vectors, rows = np.zeros((1, default_encoder().dim), dtype=np.float16), np.zeros(len(gate), dtype=np.int32)
+    for damaged in (
+        {"vectors": np.full_like(vectors, np.nan), "rows": rows},
+        {"vectors": vectors, "rows": rows + 1},
+        {"vectors": vectors, "rows": rows[1:]},
+    ):
+        save_file(damaged, tmp_path / "anchors.safetensors")
+        with pytest.raises(IntegrityError, match="finite"):
+            Gate.load(tmp_path, encoder=default_encoder())
     (tmp_path / "anchors.json").write_text('{"format": 99}')
     with pytest.raises(IntegrityError, match="cannot be read"):
         Gate.load(tmp_path, encoder=default_encoder())
