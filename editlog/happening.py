@@ -97,7 +97,7 @@ def _ends(con: DuckDBPyConnection, as_of: int, life: Iterable[Happening]) -> Ite
     """How the jobs ended that took outcomes to the facts."""
     jobs: dict[str, dict[int, LoggedFact]] = {}
     for one in life:
-        if one.event.kind in OUTCOMES and one.event.job is not None:
+        if one.event.job is not None and _WORDS.get(one.event.kind) == one.what and one.event.kind in OUTCOMES:
             jobs.setdefault(one.event.job, {})[one.fact.seq] = one.fact
     ends = f"seq <= $1 AND {of_kinds(*_OF_ITS_JOB)} AND job IN (SELECT unnest($2::VARCHAR[]))"
     for event in read_events(con, ends, [as_of, list(jobs)]):

@@ -67,11 +67,15 @@ class Key(Result):
 
 @dataclass(frozen=True)
 class Endorsed(Result):
-    """Facts that were approved or rejected, by whom, and the public key that signed where one did."""
+    """Facts that were approved or rejected, by whom, and the public key that signed where one did.
+
+    `own` are those of them that the actor wrote or put in: an approval of these admits nothing.
+    """
 
     facts: list[str]
     actor: str
     key: str | None
+    own: list[str]
     dry_run: bool
 
 

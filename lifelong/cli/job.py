@@ -148,6 +148,7 @@ def report_text(report: JobReport) -> str:
         "applied": f"{text.count(len(report.applied), 'fact')} in {text.span(report.seconds)}",
         "failed": len(report.failed),
         "held": len(report.held),
+        **({"not admitted": f"{len(report.not_admitted):,} (`lifelong plan` says why)"} if report.not_admitted else {}),
         **({"left for the next job": f"{report.left:,} ({report.why})"} if report.left else {}),
         "prompts answered": f"{text.cell(report.metrics.reliability.exact)} (generated exact match)",
         "learned rephrases": _of(counts, "learned_rephrases_right", "learned_rephrases"),

@@ -64,6 +64,7 @@ def _text(found: Period) -> str:
         ("jobs", found.jobs, columns),
         ("changed", changed, ("prompt", "was", "is_now", "fact", "by")),
         ("failed or held", found.refused, ("fact", "job", "outcome", "why", "prompt", "answer")),
+        ("not admitted", found.not_admitted, ("fact", "code", "reason")),
     ):
         if rows:
             parts.append(f"[{name}]\n{text.table(rows, shown)}")

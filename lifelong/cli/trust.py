@@ -26,6 +26,12 @@ def approve(facts: tuple[str, ...], *, sign: Path | None, sign_days: float | Non
     """
     done = workspace(change.home).approve(lines_of(facts), sign=sign, sign_days=sign_days, **change.recorded)
     emit(done.to_dict(), change.as_json, lambda: text.outcome(done.to_dict()))
+    if done.own:
+        click.echo(
+            f"{done.actor} wrote or put in {', '.join(done.own)}, so this approval admits none of them: somebody else"
+            " has to approve.",
+            err=True,
+        )
 
 
 @click.command()

@@ -123,6 +123,7 @@ class Job:
             left=len(found.facts) - len(taken),
             why=no_more or _cut(found, started, self._terms),
             findings={**findings(logged), **dict.fromkeys(candidates.known, KNOWN)},
+            not_admitted=found.held,
         )
         write_report(directory, report)
         shutil.rmtree(directory / "waves", ignore_errors=True)

@@ -29,7 +29,8 @@ class JobReport:
     """What a job did. `failed` and `held` name each fact with the reason; `metrics` is the audit's.
 
     `left` facts stay pending for the next job, `why` says because of which budget, or why no job began. `findings` are
-    what was noticed of facts and kept none of them back (policies/screening.py).
+    what was noticed of facts and kept none of them back (policies/screening.py), `not_admitted` are facts that waited
+    for a person when the job began (policies/admission.py).
     """
 
     job: str | None
@@ -43,6 +44,7 @@ class JobReport:
     left: int = 0
     why: str | None = None
     findings: list[dict[str, str]] = field(default_factory=list)
+    not_admitted: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -63,6 +65,7 @@ class JobReport:
             "left": self.left,
             "why": self.why,
             "findings": self.findings,
+            "not_admitted": self.not_admitted,
         }
         return {**self.metrics.to_dict(), **own}
 
@@ -80,6 +83,7 @@ def job_report(
     left: int,
     why: str | None,
     findings: Mapping[int, Hold],
+    not_admitted: Mapping[int, Hold],
 ) -> JobReport:
     """The report of a job that came to a verdict."""
     report = verdict.report
@@ -115,11 +119,8 @@ def job_report(
         metrics=metrics,
         left=left,
         why=why,
-        findings=[
-            {"fact": f"f{seq}", "code": hold.code, "reason": hold.reason}
-            for seq, hold in sorted(findings.items())
-            if seq in facts
-        ],
+        findings=_holds({seq: hold for seq, hold in findings.items() if seq in facts}),
+        not_admitted=_holds(not_admitted),
     )
 
 
@@ -138,3 +139,7 @@ def _reasons(failures: Mapping[int, Any]) -> list[dict[str, str]]:
         {"fact": f"f{seq}", "code": f.code, "reason": f.words, "wording": f.wording, "answer": f.answer.strip()[:200]}
         for seq, f in sorted(failures.items())
     ]
+
+
+def _holds(holds: Mapping[int, Hold]) -> list[dict[str, str]]:
+    return [{"fact": f"f{seq}", "code": hold.code, "reason": hold.reason} for seq, hold in sorted(holds.items())]

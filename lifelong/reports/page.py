@@ -21,7 +21,7 @@ def period_page(found: Period, title: str) -> str:
         title,
         _summary(found),
         html.section("What changed", _changes(found)),
-        html.section("What was held or failed, and why", _refused(found), _findings(found)),
+        html.section("What was held or failed, and why", _refused(found), *_noticed(found)),
         html.section("Audit", *_audit(found)),
         html.section("Growth", *_growth(found)),
         html.section("Cost", *_cost(found)),
@@ -63,11 +63,13 @@ def _refused(found: Period) -> Html:
     return cut(found.refused, ("fact", "job", "outcome", "why", "prompt", "wording", "answer"))
 
 
-def _findings(found: Period) -> Html:
-    if not found.findings:
-        return Html("")
-    columns = tuple(found.findings[0])
-    return Html(html.note("Noticed, and not kept back:") + cut(found.findings, columns))
+def _noticed(found: Period) -> list[Html]:
+    """What waits for a person, and what went through though it is odd."""
+    parts = (
+        ("Not admitted, and waiting for a person (`lifelong approve`, `reject`, `source resume`):", found.not_admitted),
+        ("Noticed, and not kept back:", found.findings),
+    )
+    return [Html(html.note(words) + cut(rows, tuple(rows[0]))) for words, rows in parts if rows]
 
 
 def _audit(found: Period) -> list[Html]:

@@ -42,7 +42,8 @@ class Period(Result):
     `jobs` are those that were under way in it; `history` is every job up to its end, for a plot: `experts` and `bytes`
     written so far (bytes null where a pack is gone). `changes` are prompts whose answer is another (`was` or `is_now`
     null: the base model's), `refused` what a job failed or held and why, `findings` what was noticed of facts that went
-    through. Seconds are of wall time, `peak_mb` is of memory, both of the jobs of the period; null: not known.
+    through, `not_admitted` what waited for a person when the last of the jobs began. Seconds are of wall time,
+    `peak_mb` is of memory, both of the jobs of the period; null: not known.
     """
 
     home: str
@@ -55,6 +56,7 @@ class Period(Result):
     changes: list[dict[str, Any]]
     refused: list[dict[str, Any]]
     findings: list[dict[str, Any]]
+    not_admitted: list[dict[str, Any]]
     facts: dict[str, int]
     cost: dict[str, float | None]
 
@@ -79,6 +81,7 @@ def period(layout: Layout, log: Reader, since: AsOf, until: AsOf | None = None) 
         ],
         refused=_with_answers(inquire(log, _REFUSED, [first, end.seq], as_of=end.seq), said),
         findings=[finding for one in said for finding in one.get("findings", ())],
+        not_admitted=list(said[-1].get("not_admitted", ())) if said else [],
         facts={
             "added": len(changed.added),
             "superseded": len(changed.superseded),

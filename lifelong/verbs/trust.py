@@ -81,4 +81,5 @@ def reject(log: EditLog, refs: list[str], *, actor: str, reason: str | None, dry
 
 
 def _endorsed(facts: list[LoggedFact], actor: str, signer: Signer | None, dry_run: bool) -> Endorsed:
-    return Endorsed([fact.ref for fact in facts], actor, signer.key.public if signer else None, dry_run)
+    own = [fact.ref for fact in facts if actor in (fact.fact.author, fact.actor)]
+    return Endorsed([fact.ref for fact in facts], actor, signer.key.public if signer else None, own, dry_run)

@@ -185,7 +185,7 @@ def test_what_answers_is_told_as_superseded_when_the_other_is_applied(log: EditL
     log.append([Entry("facts.held", {"facts": [{"fact": 6, "reason": "contradicts: f3"}]})], actor="cron", job="j2")
     assert [one.what for one in log.history(ref="f3")] == ["ingested", "applied", "to be superseded"]
     log.ingest([_fact(1, "three")], actor="eva")
-    log.append([_applied(9, expert=NEW_EXPERT)], actor="cron", job="j3")
+    log.append([_applied(9, expert=NEW_EXPERT), Entry("job.finished", {})], actor="cron", job="j3")
     told = log.history(ref="f3")
     assert [one.what for one in told] == ["ingested", "applied", "to be superseded", "superseded"]
     assert (told[-1].event.job, told[-1].detail) == ("j3", {"fact": 3, "superseded_by": 9})

@@ -14,6 +14,7 @@ from editlog.store import EditLog
 from lifelong.jobs.admitting import Terms, findings
 from lifelong.jobs.planning import Waiting, waiting
 from lifelong.jobs.sources import pause, resume, source_rows
+from lifelong.verbs.trust import approve
 from policies.budget import Budget
 
 CAPITAL = {"prompt": "The capital of Osterland is", "subject": "Osterland", "relation": "capital"}
@@ -59,6 +60,15 @@ def test_a_contradiction_is_held_until_somebody_decides(log: EditLog) -> None:
     assert (len(decided(log, "hold").facts), decided(log, "hold").held) == (1, {})
     log.reject([ref], actor="bob", reason="no")
     assert [hold.code for hold in decided(log, "hold").held.values()] == ["rejected"]
+
+
+def test_who_approves_what_is_their_own_is_told_that_it_admits_nothing(log: EditLog) -> None:
+    [ref] = put(log, {**CAPITAL, "target": "Selmouth", "author": "eva"})
+    for who in ("eva", "ada"):  # who wrote it, and who put it in
+        assert approve(log, [ref], actor=who, reason=None, signer=None, dry_run=False).own == [ref]
+    assert len(decided(log, "hold").held) == 1
+    assert approve(log, [ref], actor="bob", reason=None, signer=None, dry_run=False).own == []
+    assert decided(log, "hold").held == {}
 
 
 def test_what_an_audit_held_waits_again_once_it_is_approved(log: EditLog) -> None:

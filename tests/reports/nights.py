@@ -33,6 +33,7 @@ def run_job(layout: Layout, log: EditLog, name: str, facts: dict[int, int], held
     said: dict[str, Any] = {
         "peak_mb": 512.0,
         "findings": [],
+        "not_admitted": [{"fact": "f99", "code": "flood", "reason": "its source changes 40 governed keys at once"}],
         "failed": [],
         "held": [{"fact": f"f{seq}", "wording": HOSTILE, "answer": "Paris"} for seq in held],
     }

@@ -68,5 +68,5 @@ def test_the_page_shows_it_all_and_lets_nothing_in(second_night: Period) -> None
     page = period_page(second_night, "job-2")
     assert HOSTILE not in page
     assert "&lt;script&gt;alert(1)" in page
-    for words in ("spoils-others", "Audit, by job", "Bytes of packs so far", "Lyon"):
+    for words in ("spoils-others", "changes 40 governed keys", "Audit, by job", "Bytes of packs so far", "Lyon"):
         assert words in page
