@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from terminal import Cli
 
+from lifelong.workspace import Workspace
+
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
@@ -90,6 +92,18 @@ def test_a_tokenizer_without_an_end_says_what_to_set(tmp_path: Path, tiny_model:
     path = tmp_path / "model" / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": None}))
     refused(tmp_path, "set eos_token in its tokenizer_config.json")
+
+
+@pytest.mark.parametrize("words", ["rebase --out new", "bench --data facts.jsonl"])
+def test_other_verbs_that_take_a_model_refuse_it_alike(
+    words: str, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "facts.jsonl").write_text('{"prompt": "Bread is", "target": "good"}\n')
+    (tmp_path / "empty").mkdir()
+    done = Cli(workspace.home)(*words.split(), "--model", "empty")
+    assert (done.code, done.out) == (2, "")
+    assert "there is no config.json in it" in done.err
 
 
 def refused(place: Path, why: str) -> None:
