@@ -30,7 +30,7 @@ import lifelong
 from lifelong.cli import main
 from lifelong.workspace import Workspace
 
-SLOW = {"bench"}  # a minute each: jobs on the embedded base, and a second process that loads it
+SLOW = {"bench", "eval", "export merged", "rebase"}  # each trains, or starts a second process with a model
 ELSEWHERE = {"align", "schedule run"}  # each has a test of its own below
 DONE = (0, 3)  # 3: done, but not for all facts
 BEGUN = datetime(2026, 10, 30, 12, tzinfo=UTC)
