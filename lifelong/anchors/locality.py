@@ -23,6 +23,8 @@ from policies.routing import KINDS, SAME_RELATION, Verifier, is_named, kinds, sc
 CHUNK = 512
 """Prompts routed together: bounds the memory of a call."""
 _FOLDS = 2
+EVEN = 0.0
+"""Log-odds at which a prompt is as likely in a fact's scope as not."""
 
 
 class Scored(NamedTuple):
@@ -98,9 +100,13 @@ def _words_a_relation(made: Sequence[Negative], recall: Recall) -> NDArray[np.bo
 
 
 def thresholds(scored: Sequence[Sequence[Scored]], budget: LocalityBudget, prior: Prior) -> dict[str, float]:
-    """The log-odds that a candidate must reach, by kind of prompt."""
+    """The log-odds that a candidate must reach, by kind of prompt: never below even odds, whatever the budget allows.
+
+    Negatives are few where a name is nearly right and the wording is not, and would let all such prompts pass.
+    """
     rates = promised(budget)
-    return {kind: calibrate(list(_of_kind(scored, kind)), rates[kind], prior.tails[kind]) for kind in KINDS}
+    limits = {kind: calibrate(list(_of_kind(scored, kind)), rates[kind], prior.tails[kind]) for kind in KINDS}
+    return {kind: max(EVEN, limit) for kind, limit in limits.items()}
 
 
 def observed(scored: Sequence[Sequence[Scored]], limits: Mapping[str, float], budget: LocalityBudget) -> list[Kept]:

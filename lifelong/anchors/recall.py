@@ -38,7 +38,8 @@ from policies.routing import FEATURES
 NEIGHBOURS = 16
 MAX_SAME_NAME = 32
 MIN_LIKENESS = 0.6
-_NOT_QUITE = 0.99  # 1 is kept for a name found word for word
+NOT_QUITE = 0.99
+"""The most that a name can count which is not found word for word."""
 
 _NAME, _SIMILARITY = FEATURES.index("name"), FEATURES.index("similarity")
 
@@ -132,12 +133,14 @@ class Recall:
         self, prompt: str, readings: Sequence[_Reading], vectors: Vectors, neighbours: NDArray[np.int64]
     ) -> Candidates:
         best: dict[int, tuple[list[float], int]] = {}
+        named = {reading.name for reading in readings if reading.known}
         for reading, vector, near in zip(readings, vectors, neighbours, strict=True):
             if reading.known:
                 considered = [(p, _Named(1.0, 1.0)) for p in self._by_name[reading.name]]
             else:
                 owners = dict.fromkeys(int(self.owner[anchor]) for anchor in near if anchor >= 0)
-                considered = [(p, self._named(reading, p, prompt)) for p in owners]
+                others = (p for p in owners if self.scopes[p].name not in named)
+                considered = [(p, self._named(reading, p, prompt)) for p in others]
             familiar = self._familiarity(vector)
             for position, name, similarity, anchor in self._nearest(considered, vector):
                 if name.share < MIN_LIKENESS:
@@ -171,9 +174,9 @@ class Recall:
         if name:
             covered = coverage(name, _said(prompt))
             weakest = 1.0 if covered == 1.0 else weakest_word(reading.name, name)
-            return _Named(_NOT_QUITE * max(likeness(reading.name, name), covered), weakest)
+            return _Named(NOT_QUITE * max(likeness(reading.name, name), covered), weakest)
         said = _content(prompt)
-        return _Named(_NOT_QUITE * max(_jaccard(said, _content(text)) for text in self.scopes[position].wordings), 1.0)
+        return _Named(NOT_QUITE * max(_jaccard(said, _content(text)) for text in self.scopes[position].wordings), 1.0)
 
     def _familiarity(self, vector: NDArray[np.float32]) -> float:
         """Cosine with the nearest relation that the encoder was taught; by itself, whatever else is asked."""

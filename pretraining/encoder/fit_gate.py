@@ -20,7 +20,7 @@ from editlog.canonical import fold
 from lifelong.anchors.encoder import Encoder, LexicalEncoder, Vectors, default_encoder
 from lifelong.anchors.locality import score_negative
 from lifelong.anchors.prior import DATA, Prior
-from lifelong.anchors.recall import Candidates, Recall
+from lifelong.anchors.recall import NOT_QUITE, Candidates, Recall
 from lifelong.anchors.scope import ScopedFact, mask_name, scopes_of
 from lifelong.anchors.sentence import SentenceEncoder
 from lifelong.anchors.stored import embed
@@ -39,15 +39,44 @@ LONGEST_STEP = 4.0
 _CONTRASTS = np.isin(FEATURES, ("narrowed", "opposed"))
 
 
-@dataclass
-class Rows:
-    """Candidates of one stream, evidence [n, features] and label; and its out-of-scope probes as the gate sees them."""
+@dataclass(frozen=True)
+class Candidacies:
+    """Evidence [n, features] of candidates, whether each was right, and whether its prompt was made (`contrasts`)."""
 
     evidence: np.ndarray
     label: np.ndarray
     made: np.ndarray
+
+    def where(self, chosen: np.ndarray) -> Candidacies:
+        """Some of them."""
+        return Candidacies(self.evidence[chosen], self.label[chosen], self.made[chosen])
+
+
+@dataclass(frozen=True)
+class Rows(Candidacies):
+    """The candidates of one stream; and its out-of-scope probes as the gate sees them."""
+
     probes: list[Candidates]
     worded: np.ndarray
+
+    def named(self) -> Candidacies:
+        """Those whose subject the prompt names word for word."""
+        return self.where(is_named(self.evidence))
+
+    def unnamed(self) -> Candidacies:
+        """All others, and the first as if they named it in nearly the same words.
+
+        Streams ask little of a subject in other words for its name: without these nothing says that then, too, the
+        wording must be right.
+        """
+        others, nearly = self.where(~is_named(self.evidence)), self.named()
+        evidence = nearly.evidence.copy()
+        evidence[:, FEATURES.index("name")] = NOT_QUITE
+        return Candidacies(
+            np.concatenate([others.evidence, evidence]),
+            np.concatenate([others.label, nearly.label]),
+            np.concatenate([others.made, nearly.made]),
+        )
 
 
 def fit_fold(record: Record) -> bool:
@@ -148,11 +177,11 @@ def fit(streams: dict[str, list[Record]], encoder: Encoder) -> Prior:
 
 def _fitted(streams: Sequence[Rows], named: bool) -> Weights:
     """Weights fitted on what people ask; then those of the contrasts, on made ones too, with the others as they are."""
-    mine = [is_named(rows.evidence) == named for rows in streams]
-    evidence = np.concatenate([rows.evidence[m] for rows, m in zip(streams, mine, strict=True)])
-    label = np.concatenate([rows.label[m] for rows, m in zip(streams, mine, strict=True)])
-    asked = ~np.concatenate([rows.made[m] for rows, m in zip(streams, mine, strict=True)])
-    weight = np.concatenate([_even(rows.label[m], ~rows.made[m]) for rows, m in zip(streams, mine, strict=True)])
+    mine = [rows.named() if named else rows.unnamed() for rows in streams]
+    evidence = np.concatenate([rows.evidence for rows in mine])
+    label = np.concatenate([rows.label for rows in mine])
+    asked = ~np.concatenate([rows.made for rows in mine])
+    weight = np.concatenate([_even(rows.label, ~rows.made) for rows in mine])
     plain = np.concatenate([np.ones((len(evidence), 1)), evidence[:, ~_CONTRASTS]], axis=1)
     odds = logistic(plain[asked], label[asked], weight[asked])
     contrast = logistic(evidence[:, _CONTRASTS], label, weight, plain @ odds)

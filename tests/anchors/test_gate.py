@@ -78,6 +78,17 @@ def test_a_fact_corrected_in_other_words_answers_with_the_latest():
     assert hit(build(earlier, later, unrelated), "The president of Namibia is") == 1
 
 
+def test_a_subject_named_word_for_word_is_no_excuse_for_another_question():
+    gate = build(ScopedFact(1, "In which land was Saint Patrick born?", "Saint Patrick"))
+    assert hit(gate, "On which day is the feast of Saint Patrick?") is None
+    (found,) = gate.explain("On which day is the feast of Saint Patrick?").candidates
+    assert found.evidence.name == 1.0
+
+
+def test_no_threshold_lies_below_even_odds(gate):
+    assert min(gate.thresholds.values()) >= 0.0
+
+
 def test_a_listed_near_miss_is_a_miss(gate):
     assert hit(gate, "Who was Ada Lovelace's tutor?") is None
 
