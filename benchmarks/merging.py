@@ -3,10 +3,11 @@
     LIFELONG_DATA=... python -m benchmarks.merging [--limit 512] [--share 0.5] [--facts 4] [--rank 4] [--method distil]
 
 Records of the tuning half of a stream get an expert each. Then at least `--share` of these experts are merged by the
-policy `budget`, `--facts` of them into one of rank `--rank`: with 4 and the rank that each had before, to a quarter of
-their bytes at equal dtype. One JSON line for the start, then one a method:
+policy `budget`, `--facts` of them into one of rank `--rank` (0: of the ranks that their different answers have): with 4
+facts of one answer and 0, to a quarter of their bytes at equal dtype. One JSON line for the start, then one a method:
 figures of all records, and the same of the merged ones alone, by generated exact match. Nothing is dropped because it
-does not hold, as the audit would; `cat_distil` trains only the groups that do not answer all their prompts after `cat`.
+does not hold, as the audit would; `cat_distil` trains only the groups that do not answer all their prompts after
+`cat`, `mean_distil` all of them.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from lifelong.experts.expert import Expert
 from lifelong.experts.kinds import LowRank, kind_of
 from lifelong.experts.merge import MIXES, merged
 from lifelong.experts.quantising import stored_as
+from lifelong.jobs.merging import trained_by
 from lifelong.models.base import EMBEDDED, Base
 from policies.grouping import Groupable
 from policies.merging import Carried, Group, Merging, plan
 from policies.recipe import Recipe
 from pretraining.encoder.streams import STREAMS, Record
 
-METHODS = ("distil", "cat_distil", "cat", *MIXES)
+METHODS = ("mean_distil", "distil", "cat_distil", "cat", *MIXES)
 
 
 def groups_of(records: Sequence[Record], *, share: float, facts: int) -> list[Group]:
@@ -55,9 +57,20 @@ def shares(right: Sequence[bool], rephrased: Sequence[bool], experts: Sequence[E
     }
 
 
+def rank_of(group: Group, experts: dict[int, Expert], recipe: Recipe) -> int:
+    """The rank of what a group becomes: that of its different answers, as far as the recipe lets it."""
+    ranks = {one.answer: max(_ranks(experts[seq])) for one in group for seq in one.facts}
+    return min(recipe.experts.rank, sum(ranks.values()))
+
+
+def _ranks(expert: Expert) -> list[int]:
+    return [delta.rank for delta in expert.tensors.values() if isinstance(delta, LowRank)]
+
+
 def mixed(method: str, group: Group, experts: dict[int, Expert], recipe: Recipe, rank: int) -> Expert:
     """One expert by arithmetic on a group's."""
     parents = [experts[seq] for one in group for seq in one.facts]
+    rank = rank or rank_of(group, experts, recipe)
     tensors = {}
     for site in parents[0].tensors:
         deltas = [delta for parent in parents if isinstance(delta := parent.tensors[site], LowRank)]
@@ -73,7 +86,7 @@ def mixed(method: str, group: Group, experts: dict[int, Expert], recipe: Recipe,
 @click.option("--limit", default=512, show_default=True, help="Facts, drawn by seed; 0: all.")
 @click.option("--share", default=0.5, show_default=True, help="Share of the experts to merge, at least.")
 @click.option("--facts", default=4, show_default=True, help="Facts in a merged expert.")
-@click.option("--rank", default=4, show_default=True, help="Rank of a merged expert.")
+@click.option("--rank", default=0, show_default=True, help="Rank of a merged expert; 0: by its answers.")
 @click.option("--method", "methods", multiple=True, type=click.Choice(METHODS), default=METHODS)
 def main(*, model: str, stream: str, limit: int, share: float, facts: int, rank: int, methods: tuple[str, ...]) -> None:
     """Print one JSON line before, and one for each method."""
@@ -91,7 +104,6 @@ def main(*, model: str, stream: str, limit: int, share: float, facts: int, rank:
         click.echo(json.dumps({**line, **every, "of_merged": merged_alone}))
 
     told("none", experts, 0.0)
-    smaller = recipe.model_copy(update={"experts": recipe.experts.model_copy(update={"rank": rank})})
     for method in methods:
         began, now = time.process_time(), dict(experts)
         together = [tuple(seq for one in group for seq in one.facts) for group in groups]
@@ -100,13 +112,22 @@ def main(*, model: str, stream: str, limit: int, share: float, facts: int, rank:
             made = [mixed(arithmetic, group, experts, recipe, rank) for group in groups]
             now.update((seq, expert) for seqs, expert in zip(together, made, strict=True) for seq in seqs)
         if method.endswith("distil"):
-            left, begin = list(range(len(together))), list[Expert]()
-            if method != "distil":
+            left, begin = list(range(len(together))), list[Expert]() if method == "distil" else made
+            if method == "cat_distil":
                 right = answered(base, records, now, [record.prompt for record in records])
                 left = [i for i, seqs in enumerate(together) if not all(right[seq] for seq in seqs)]
                 begin = [made[i] for i in left]
             steps = recipe.training.retry_steps
-            now.update(trained(base, smaller, records, [together[i] for i in left], steps=steps, begin=begin))
+            now.update(
+                trained(
+                    base,
+                    trained_by(recipe, Merging(method=method, rank=rank)),
+                    records,
+                    [together[i] for i in left],
+                    steps=steps,
+                    begin=begin,
+                )
+            )
         told(method, now, time.process_time() - began)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.growth import place_of
 
-Method = Literal["distil", "cat_distil", "cat", "linear", "ties", "dare_linear", "dare_ties"]
+Method = Literal["mean_distil", "distil", "cat_distil", "cat", "mean", "linear", "ties", "dare_linear", "dare_ties"]
 
 
 class Merging(BaseModel):
@@ -24,8 +24,9 @@ class Merging(BaseModel):
 
     `policy`: `none`; `budget`, until no more than `experts` experts and `bytes` bytes are left (0: no such limit);
     `tiered`, `fanout` experts of one size as soon as there are so many; `pool`, one expert for each of `experts` places
-    (the growth policy `fixed_pool`). `method`: training on the facts (`distil`), arithmetic on the experts, or
-    `cat_distil`: `cat` where the whole group still answers, trained on from there where not. `facts_per_expert` limits
+    (the growth policy `fixed_pool`). `method`: training on the facts (`distil`), arithmetic on the experts, or both:
+    `mean_distil` trains on from the mean of experts of one answer, and others anew; `cat_distil` is `cat` where the
+    whole group still answers, and trains on from there where not. `facts_per_expert` limits
     what a merged expert holds (not in a pool), `rank` its rank (0: the recipe's; `cat` keeps all ranks then).
     `density`: the share of numbers that TIES and DARE keep.
     """
@@ -33,7 +34,7 @@ class Merging(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     policy: Literal["none", "budget", "tiered", "pool"] = "none"
-    method: Method = "distil"
+    method: Method = "mean_distil"
     experts: Annotated[int, Field(ge=0)] = 0
     bytes: Annotated[int, Field(ge=0)] = 0
     facts_per_expert: Annotated[int, Field(ge=2, le=1024)] = 4

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lifelong.results import Merge
 
 # Those of policies/merging.py, which would load pydantic for a `--help`.
-METHODS = ("distil", "cat_distil", "cat", "linear", "ties", "dare_linear", "dare_ties")
+METHODS = ("mean_distil", "distil", "cat_distil", "cat", "mean", "linear", "ties", "dare_linear", "dare_ties")
 _UNITS = {"": 0, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -33,7 +33,7 @@ class Budget(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.option("--method", type=click.Choice(METHODS), help="How they become one [default: the recipe's, distil].")
+@click.option("--method", type=click.Choice(METHODS), help="How they become one [default: the recipe's, mean_distil].")
 @click.option("--budget", type=Budget(), metavar="N|SIZE", help="As many experts at most, or a size such as 40MB.")
 @changes
 def merge(*, method: str | None, budget: tuple[int, int] | None, change: Change) -> None:

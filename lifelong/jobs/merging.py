@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from lifelong.jobs.progress import Progress
     from lifelong.workspace import Workspace
 
+GENTLE = 1 / 3
+"""The share of the recipe's rates at which training goes on from a mean: what the experts knew is lost at full ones."""
+ENOUGH = 0.5
+"""The loss under which a mean that answers right is trained no more, for the same reason."""
+
 
 @dataclass(frozen=True)
 class _InUse:
@@ -128,6 +133,17 @@ def planned(layout: Layout, log: EditLog, recipe: Recipe, dials: Merging) -> Mer
     return _result(dials, in_use, groups, kept=groups, bytes_after=after, dry_run=True)
 
 
+def trained_by(recipe: Recipe, dials: Merging) -> Recipe:
+    """The recipe by which merged experts are trained: of the rank asked for, and gently where a mean is trained on."""
+    experts, training = recipe.experts, recipe.training
+    if dials.rank:
+        experts = experts.model_copy(update={"rank": dials.rank, "rank_per_token": 0})
+    if dials.method == "mean_distil":
+        gently = {rate: getattr(training, rate) * GENTLE for rate in ("key_rate", "value_rate")}
+        training = training.model_copy(update={**gently, "stop_loss": max(ENOUGH, training.stop_loss)})
+    return recipe.model_copy(update={"experts": experts, "training": training})
+
+
 class Merger:
     """One merge. The caller holds the workspace's lease, which is asked before the log is told."""
 
@@ -143,8 +159,7 @@ class Merger:
         progress: Progress,
     ) -> None:
         self._layout, self._log, self._base, self._dials = layout, log, base, dials
-        own = {"rank": dials.rank, "rank_per_token": 0} if dials.rank else {}
-        self._recipe = recipe.model_copy(update={"experts": recipe.experts.model_copy(update=own)})
+        self._recipe = trained_by(recipe, dials)
         self._lease, self._progress = lease, progress
         self._state: ServingState = serving_state(log)
         self._in_use = _in_use(layout, log, self._state)
@@ -170,15 +185,15 @@ class Merger:
         return _result(self._dials, self._in_use, groups, kept=list(kept), bytes_after=after, dry_run=False)
 
     def _settled(self, groups: Sequence[Group]) -> dict[Group, Expert]:
-        """The groups that hold, with the expert that each becomes; what is trained begins anew, or at `cat`."""
+        """The groups that hold, with the expert each becomes; what is trained begins anew, at a mean or at `cat`."""
         self._progress.stage("merge", sum(len(one.facts) for group in groups for one in group))
         method = self._dials.method
         # The weights of an expert that holds a retracted fact must not go into another one.
         pure = [group for group in groups if not any(one.expert in self._in_use.stale for one in group)]
-        mixable = [group for group in pure if len(group) > 1]
+        mixable = [group for group in pure if len(group) > 1 and (method != "mean_distil" or _says_one(group))]
         mixed = {} if method == "distil" else {group: self._mixed(group) for group in mixable}
-        held = self._held(mixed)
-        left = [group for group in groups if group not in (held if method == "cat_distil" else mixed)]
+        held = {} if method == "mean_distil" else self._held(mixed)
+        left = [group for group in groups if group not in (held if method.endswith("_distil") else mixed)]
         return held | self._held(self._distilled(left, mixed))
 
     def _distilled(self, groups: Sequence[Group], begin: Mapping[Group, Expert]) -> dict[Group, Expert]:
@@ -201,9 +216,9 @@ class Merger:
     def _mixed(self, group: Group) -> Expert:
         """One expert by arithmetic on the factors of a group."""
         dials, experts = self._dials, [self._in_use.expert(one.expert) for one in group]
-        method, rank = dials.method, dials.rank
-        if method == "cat_distil":  # what may be trained on from has the rank of what is trained
-            method, rank = "cat", self._in_use.rank(group, dials, self._recipe)
+        method, rank = dials.method.removesuffix("_distil"), dials.rank
+        if method != dials.method:  # what may be trained on from has the rank of what is trained
+            rank = self._in_use.rank(group, dials, self._recipe)
         how = {"recipe": self._recipe.digest, "method": method, "rank": rank, "density": dials.density}
         tensors = {}
         for site in sorted({site for expert in experts for site in expert.tensors}):
@@ -319,6 +334,11 @@ def _as_good(seq: int, before: AuditReport, after: AuditReport) -> bool:
     was, now = before.checks[seq], after.checks[seq]
     as_right = now.prompt_right >= was.prompt_right and now.wordings_right >= was.wordings_right
     return as_right and after.suspects.get(seq, 0) <= before.suspects.get(seq, 0)
+
+
+def _says_one(group: Group) -> bool:
+    """Whether all facts of a group have one answer."""
+    return bool(group[0].answer) and len({one.answer for one in group}) == 1
 
 
 def _rank(pack: Pack) -> int:

@@ -23,15 +23,16 @@ def delta(one: LowRank) -> Tensor:
     return one.b @ one.a
 
 
-@pytest.mark.parametrize("method", ["linear", "ties", "dare_linear", "dare_ties"])
+@pytest.mark.parametrize("method", ["mean", "linear", "ties", "dare_linear", "dare_ties"])
 def test_it_is_the_mathematics_of_peft(method: str) -> None:
     from peft.utils import merge_utils
 
-    theirs = {"linear": merge_utils.task_arithmetic}.get(method) or getattr(merge_utils, method)
-    experts, ones = parts(4, 4, 4), torch.ones(3)
-    dials = () if method == "linear" else (DENSITY,)
+    plain = {"linear": merge_utils.task_arithmetic, "mean": merge_utils.task_arithmetic}
+    theirs = plain.get(method) or getattr(merge_utils, method)
+    experts, weights = parts(4, 4, 4), torch.full((3,), 1 / 3 if method == "mean" else 1.0)
+    dials = () if method in plain else (DENSITY,)
     torch.manual_seed(5)
-    a, b = (theirs([getattr(one, name) for one in experts], ones, *dials) for name in "ab")
+    a, b = (theirs([getattr(one, name) for one in experts], weights, *dials) for name in "ab")
     ours = merged(method, experts, rank=0, density=DENSITY, seed=5)
     torch.testing.assert_close(ours.a, a)
     torch.testing.assert_close(ours.b, b)

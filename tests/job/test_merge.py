@@ -18,7 +18,7 @@ from policies.merging import Method
 
 DIALS: dict[str, dict[str, Any]] = {
     "experts": {"rank_per_token": 1},
-    "merging": {"facts_per_expert": 2, "method": "cat_distil"},
+    "merging": {"facts_per_expert": 2},
 }
 CAPITALS = [
     {"prompt": f"The capital of {land} is", "target": "Marbeck", "subject": land, "relation": "capital"}

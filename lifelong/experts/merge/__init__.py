@@ -1,8 +1,9 @@
 """Merging the factors of several low-rank experts into those of one, by arithmetic alone.
 
 Each method gives what PEFT's `add_weighted_adapter` does with weights of one (`combination_type`): `cat`, `linear`,
-`ties`, `dare_linear`, `dare_ties`. `cat` is exact, the sum of all deltas at the sum of all ranks; the others mix A with
-A and B with B. Afterwards any of them may be cut to a smaller rank, by the singular values of its delta.
+`ties`, `dare_linear`, `dare_ties`; `mean` is `linear` with weights of 1/n². `cat` is exact, the sum of all deltas at
+the sum of all ranks; the others mix A with A and B with B. Afterwards any of them may be cut to a smaller rank, by the
+singular values of its delta.
 
 TIES: Yadav et al., 2023 (arXiv 2306.01708). DARE: Yu et al., 2023 (arXiv 2311.03099).
 """
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor
 
 from lifelong.experts.kinds import LowRank
-from lifelong.experts.merge.arithmetic import dare_linear, dare_ties, linear, ties
+from lifelong.experts.merge.arithmetic import dare_linear, dare_ties, linear, mean, ties
 from lifelong.experts.merge.exact import cat, padded, truncated
 
 Mixed = Callable[[Tensor, float, torch.Generator], Tensor]
 
 MIXES: dict[str, Mixed] = {
+    "mean": mean,
     "linear": linear,
     "ties": ties,
     "dare_linear": dare_linear,

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def mean(stack: Tensor, density: float, draw: torch.Generator) -> Tensor:
+    """The mean: where experts give one answer, each of their ranks stands for the same token of it."""
+    return stack.mean(0)
+
+
 def linear(stack: Tensor, density: float, draw: torch.Generator) -> Tensor:
     """The sum."""
     return stack.sum(0)
