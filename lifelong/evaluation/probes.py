@@ -69,7 +69,7 @@ def collect(
     live = governing(listed)
     facts = tuple(fact for fact in live if scored(fact))
     probes = ProbeSet(records=len(listed), superseded=len(listed) - len(live), facts=facts)
-    stream = _Stream(facts, (*(fact for fact in live if not scored(fact)), *others))
+    stream = _Stream(facts, (*(fact for fact in live if not scored(fact)), *others), truths)
     again = _corrected_again(listed, live, truths)
     for index, fact in enumerate(facts):
         for probe in fact.probes.generality:
@@ -126,10 +126,17 @@ def _corrected_again(
 class _Stream:
     """What the rules need to know of all facts together: their names, and who owns which wording."""
 
-    def __init__(self, facts: Sequence[Fact], others: Sequence[Fact]) -> None:
+    def __init__(
+        self, facts: Sequence[Fact], others: Sequence[Fact], truths: Mapping[str, Collection[str]] = NO_TRUTHS
+    ) -> None:
         self._facts = facts
-        self._names: list[Name] = [subject_name(fact.subject, _wordings(fact)) for fact in facts]
-        self._index = NameIndex([*self._names, *(subject_name(fact.subject, _wordings(fact)) for fact in others)])
+        self._truths = truths
+        everything = (*facts, *others)
+        self._names: list[Name] = [subject_name(fact.subject, _wordings(fact)) for fact in everything]
+        self._index = NameIndex(self._names)
+        self._of_name: dict[Name, list[Fact]] = defaultdict(list)
+        for name, fact in zip(self._names, everything, strict=True):
+            self._of_name[name].append(fact)
         self._prompts = frozenset(fold(fact.prompt) for fact in (*facts, *others))
 
     def counts(self, probe: Probe, index: int, measures: str, probes: ProbeSet) -> bool:
@@ -148,15 +155,17 @@ class _Stream:
 
     def governs(self, probe: Probe, index: int) -> bool:
         """Whether a locality probe is in the scope of an edit of the stream, its own fact's included."""
-        fact, name = self._facts[index], self._names[index]
-        answers = [probe.answer] if probe.answer else []
-        return is_governed(probe.prompt, name, self._index, self._prompts) or is_mislabelled(
-            probe.prompt,
-            answers,
-            name,
-            wordings=_wordings(fact),
-            answers=[fact.target],
-            relation=fact.relation,
+        name, answers = self._names[index], [probe.answer] if probe.answer else []
+        return is_governed(probe.prompt, name, self._index, self._prompts) or any(
+            is_mislabelled(
+                probe.prompt,
+                answers,
+                name,
+                wordings=_wordings(fact),
+                answers=[fact.target, *self._truths.get(fact.digest, ())],
+                relation=fact.relation,
+            )
+            for fact in self._of_name[name]
         )
 
     def kind(self, probe: Probe, index: int) -> Kind:

@@ -99,3 +99,16 @@ def test_a_fact_that_is_corrected_again_in_other_words_leaves_its_rephrases_to_t
     assert prompts(found.generality) == [f"{one.prompt[:-1]}, please?" for one in (other, again, echo)]
     assert found.governed["generality"] == 1
     assert len(collect([first, other, again]).generality) == 3, "nobody says what was true"
+
+
+def test_a_locality_probe_that_asks_what_an_edit_of_its_subject_changed_is_governed():
+    """By its answer, which is the true one or the edited one, of its own record or of another about the subject."""
+    asked = [("Mu's maker is", "Eve"), ("Mu was made by", "Ada"), ("Mu is as old as", "1860"), ("Mu lies in", "Asia")]
+    probes = {"locality": [{"prompt": prompt, "answer": answer} for prompt, answer in asked]}
+    first, other = (
+        Fact.model_validate({"prompt": prompt, "target": target, "subject": "Mu", "probes": held})
+        for prompt, target, held in (("Who built Mu?", "Ada", probes), ("When was Mu built?", "1870", {}))
+    )
+    found = collect([first, other], truths={first.digest: ("Eve",), other.digest: ("1860",)})
+    assert prompts(found.locality["same_subject"]) == ["Mu lies in"]
+    assert found.governed["locality"] == 3
