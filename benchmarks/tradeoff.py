@@ -40,12 +40,14 @@ WAVE, ROWS, SEED, LONGEST_ANSWER = 256, 64, 0, 32
 ALIKE = ("answer", "pattern", "none")
 DIALS: Mapping[str, tuple[str, str, tuple[Any, ...]]] = {
     "facts": ("growth", "facts_per_expert", (2, 4, 8)),
-    "rank": ("experts", "rank", (1, 2, 3, 8)),
+    "rank": ("experts", "rank", (1, 2, 4, 8)),
     "layers": ("experts", "layers", ((-2,), (-2, -1))),
     "modules": ("experts", "modules", (("mlp.down",), ("attn.out",))),
     "steps": ("training", "steps", (8, 15, 60)),
 }
 """By the name of its line: where a dial stands in a recipe, and the values it is set to beside the default."""
+TOGETHER = {"rank": {"rank_per_token": 0}}
+"""What is set with a dial: a rank is that of every expert, whatever its answer."""
 
 
 def drawn(stream: str, limit: int) -> list[Record]:
@@ -135,7 +137,9 @@ def recipes(names: Sequence[str]) -> list[tuple[str, Any, Recipe]]:
     found: list[tuple[str, Any, Recipe]] = [("default", None, read_recipe("default"))]
     for name in names:
         section, dial, values = DIALS[name]
-        found += [(name, value, read_recipe("default", overrides={section: {dial: value}})) for value in values]
+        for value in values:
+            overrides = {section: {dial: value, **TOGETHER.get(name, {})}}
+            found.append((name, value, read_recipe("default", overrides=overrides)))
     return found
 
 
