@@ -78,9 +78,9 @@ def read(directory: Path, encoder: Encoder | None = None) -> tuple[Vectors, Cont
     """
     try:
         record = json.loads((directory / CONTENTS).read_bytes())
+        contents = _contents(record)
         tensors = load_tensors((directory / VECTORS).read_bytes())
         distinct, rows = tensors["vectors"], tensors["rows"]
-        contents = _contents(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise IntegrityError(f"the anchors in {directory} cannot be read ({error}); run `lifelong rebuild`") from error
     encoder = encoder or encoder_named(contents.encoder)

@@ -7,15 +7,16 @@ job goes on from the log without them, until someone approves (they wait for a j
 
 from __future__ import annotations
 
-from editlog.errors import UsageError
+from editlog.errors import IntegrityError, UsageError
 from editlog.events import Entry
 from editlog.history import LoggedFact
 from editlog.reader import Reader
 from editlog.store import EditLog
+from lifelong.anchors import stored
 from lifelong.layout import Layout
 from lifelong.results import RolledBack
 from lifelong.snapshots.past import served_at
-from lifelong.snapshots.snapshot import published_id, read_manifest, read_snapshot, serve
+from lifelong.snapshots.snapshot import Snapshot, published_id, read_manifest, read_snapshot, serve
 
 _WHY = "rolled-back: it was applied behind the snapshot that was rolled back to"
 
@@ -31,6 +32,7 @@ def rollback(
     shown = target.manifest.log
     if shown["seq"] >= position["seq"]:
         raise UsageError(f"{to} is not behind what is served now (event {position['seq']}): name an earlier job")
+    _require_readable(target)
     since = log.events(kinds=["facts.applied", "fact.retracted"], after=shown["seq"])
     held = _carried(log, {item["fact"] for event in since for item in event.body.get("facts", ())})
     gone = {event.fact for event in since if event.kind == "fact.retracted"}
@@ -48,6 +50,17 @@ def rollback(
         retracted_since=[served.ref for served in target.facts if served.expert and served.seq in gone],
         dry_run=dry_run,
     )
+
+
+def _require_readable(target: Snapshot) -> None:
+    """Refuse what could not answer: a snapshot that is whole, but not of this version's anchors or encoder."""
+    try:
+        stored.read(target.directory)
+    except (IntegrityError, UsageError) as error:
+        raise UsageError(
+            f"the snapshot of event {target.manifest.log['seq']} was made by another version of lifelong, or by"
+            " another encoder, and cannot be served as it is: `lifelong revert JOB` takes back what a job did"
+        ) from error
 
 
 def way_back(layout: Layout, log: Reader) -> str | None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import lifelong
 from editlog.errors import UsageError
+from lifelong.anchors import stored
 from lifelong.cli import main
 from lifelong.cli.evaluate import NOTHING_SERVED
 from lifelong.snapshots import publishing
@@ -91,6 +92,14 @@ def test_a_rollback_that_was_cut_short_is_finished(twice: Workspace, monkeypatch
 def test_a_dry_run_says_what_would_be_held_and_does_nothing(twice: Workspace) -> None:
     head, served = twice.log.head(), twice.status().snapshot
     assert len(twice.rollback(dry_run=True).held) == 2
+    assert (twice.log.head(), twice.status().snapshot) == (head, served)
+
+
+def test_what_this_version_cannot_read_is_not_rolled_back_to(twice: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, served = twice.log.head(), twice.status().snapshot
+    monkeypatch.setattr(stored, "FORMAT", stored.FORMAT + 1)
+    with pytest.raises(UsageError, match="another version of lifelong"):
+        twice.rollback()
     assert (twice.log.head(), twice.status().snapshot) == (head, served)
 
 
