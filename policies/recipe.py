@@ -52,7 +52,7 @@ class Experts(_Section):
     """Shape and place of an expert. `layers` count from the first (0) or, negative, from the last (-1).
 
     `rank_per_token`: ranks for each token of the different answers that an expert is to give, their ends included, and
-    `rank` at most; 0: `rank` whatever the answers.
+    `rank` at most; 0: `rank` whatever the answers. A fact that is trained again, for longer, has `rank`.
     """
 
     rank: Annotated[int, Field(ge=1, le=256)] = 4

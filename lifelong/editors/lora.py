@@ -52,7 +52,7 @@ class LoraEditor(Editor):
             sites,
             rows,
             names=["\n".join(sorted(lesson.digest for lesson in group)) for group in wave.groups],
-            ranks=self._ranks(base, wave),
+            ranks=self._ranks(base, wave, steps or dials.steps),
             dials=dials,
             steps=steps or dials.steps,
             seed=seed,
@@ -67,10 +67,13 @@ class LoraEditor(Editor):
         }
         return Edit(tuple(experts), outcomes)
 
-    def _ranks(self, base: Base, wave: Wave) -> list[int]:
-        """The rank of each expert: the recipe's, or less where the answers it is to give are few and short."""
+    def _ranks(self, base: Base, wave: Wave, steps: int) -> list[int]:
+        """The rank of each expert: the recipe's, or less where the answers it is to give are few and short.
+
+        Who is trained for more than the recipe's steps did not learn with less: there it is the recipe's.
+        """
         dials = self.recipe.experts
-        if not dials.rank_per_token:
+        if not dials.rank_per_token or steps > self.recipe.training.steps:
             return [dials.rank] * len(wave.groups)
         answers = [{tuple(base.answer_ids(one.prompt, one.target)) for one in group} for group in wave.groups]
         return [min(dials.rank, dials.rank_per_token * sum(map(len, told))) for told in answers]

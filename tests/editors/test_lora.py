@@ -110,10 +110,21 @@ def test_a_short_answer_takes_few_ranks(base: Base, lessons: list[Lesson], recip
     by_answer = recipe.model_copy(
         update={"experts": recipe.experts.model_copy(update={"rank": 3, "rank_per_token": 1})}
     )
-    edit = fit(base, by_answer, as_groups(lessons), steps=2)
     tokens = [len(base.answer_ids(lesson.prompt, lesson.target)) for lesson in lessons]
-    for expert, count in zip(edit.experts, tokens, strict=True):
-        assert {delta.rank for delta in expert.tensors.values() if isinstance(delta, LowRank)} == {min(3, count)}
+    assert _ranks(fit(base, by_answer, as_groups(lessons), steps=2)) == [{min(3, count)} for count in tokens]
+
+
+def test_what_is_trained_again_for_longer_takes_the_whole_rank(
+    base: Base, lessons: list[Lesson], recipe: Recipe
+) -> None:
+    shape = recipe.experts.model_copy(update={"rank": 3, "rank_per_token": 1})
+    short = tuned(recipe, steps=1).model_copy(update={"experts": shape})
+    assert _ranks(fit(base, short, as_groups(lessons[:2]), steps=2)) == [{3}, {3}]
+
+
+def _ranks(edit: Edit) -> list[set[int]]:
+    deltas = [[delta for delta in expert.tensors.values() if isinstance(delta, LowRank)] for expert in edit.experts]
+    return [{delta.rank for delta in of_one} for of_one in deltas]
 
 
 @pytest.mark.parametrize("layers", [(-1,), (0, 1)], ids=["last layer", "both layers"])
