@@ -59,6 +59,8 @@ def line_plot(
         axes.set_ylim(0, 1.02 if share else None)
         if log_x:
             axes.set_xscale("log")
+            for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                formatted("{x:,g}")  # powers would be TeX, which no browser reads
         if all(y is None for one in series for _, y in one.points):
             axes.text(0.5, 0.5, "nothing measured yet", ha="center", transform=axes.transAxes)
         elif len(series) > 1:
