@@ -87,7 +87,7 @@ class Recall:
         for position, scope in enumerate(scopes):
             self._by_name[scope.name].append(position)
         self._names = NameIndex(self._by_name)
-        self._usual = [frozenset(w.text for text in scope.wordings for w in words(text)) for scope in scopes]
+        self._usual = [_words_of(scope.wordings) for scope in scopes]
         names = name_vectors([scope.name for scope in scopes])[self.owner] if len(scopes) else np.zeros((0, NAME_DIM))
         self._familiar: dict[int, float] = {}
         self._index = AnchorIndex(_joined(vectors, names), np.arange(len(vectors), dtype=np.int64))
@@ -208,6 +208,12 @@ class Recall:
 def _worth(row: Sequence[float]) -> float:
     """What speaks for one of two ways to the same scope: name and similarity."""
     return row[_NAME] + row[_SIMILARITY]
+
+
+@lru_cache(maxsize=1 << 15)
+def _words_of(wordings: tuple[str, ...]) -> frozenset[str]:
+    """Kept between gates: each job builds two over nearly the same scopes."""
+    return frozenset(word.text for text in wordings for word in words(text))
 
 
 @lru_cache(maxsize=16)
