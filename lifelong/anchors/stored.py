@@ -86,7 +86,7 @@ def read(directory: Path, encoder: Encoder | None = None) -> tuple[Vectors, Cont
     encoder = encoder or encoder_named(contents.encoder)
     if contents.fingerprint != encoder.fingerprint:
         raise IntegrityError(
-            f"the anchors in {directory} were embedded by {contents.encoder}, not by this {encoder.name}: "
+            f"the anchors in {directory} were embedded by {_other(contents.encoder, encoder)}, not by {encoder.name}: "
             "run `lifelong rebuild` to embed them again"
         )
     anchors = sum(len(scope.wordings) + len(scope.alike) for scope in contents.scopes)
@@ -106,6 +106,10 @@ def _distinct(vectors: NDArray[np.float16]) -> dict[str, NDArray[Any]]:
     of_anchor = np.array([rows.setdefault(vector.tobytes(), len(rows)) for vector in vectors], dtype=np.int32)
     _, first = np.unique(of_anchor, return_index=True)
     return {"vectors": vectors[first], "rows": of_anchor}
+
+
+def _other(name: str, encoder: Encoder) -> str:
+    return f"an earlier {name}" if name == encoder.name else name
 
 
 def _scope_record(scope: Scope) -> dict[str, Any]:
