@@ -70,13 +70,17 @@ class LoraEditor(Editor):
     def _ranks(self, base: Base, wave: Wave, steps: int) -> list[int]:
         """The rank of each expert: the recipe's, or less where the answers it is to give are few and short.
 
-        Who is trained for more than the recipe's steps did not learn with less: there it is the recipe's.
+        A fact that is trained alone for more than the recipe's steps did not learn with less: there it is the recipe's.
         """
-        dials = self.recipe.experts
-        if not dials.rank_per_token or steps > self.recipe.training.steps:
-            return [dials.rank] * len(wave.groups)
-        answers = [{tuple(base.answer_ids(one.prompt, one.target)) for one in group} for group in wave.groups]
-        return [min(dials.rank, dials.rank_per_token * sum(map(len, told))) for told in answers]
+        dials, longer = self.recipe.experts, steps > self.recipe.training.steps
+
+        def rank(group: tuple[Lesson, ...]) -> int:
+            if not dials.rank_per_token or (longer and len(group) == 1):
+                return dials.rank
+            told = {tuple(base.answer_ids(one.prompt, one.target)) for one in group}
+            return min(dials.rank, dials.rank_per_token * sum(map(len, told)))
+
+        return [rank(group) for group in wave.groups]
 
     def _expert(self, base: Base, group: tuple[Lesson, ...], fit: Fitted) -> Expert:
         dtype = self.recipe.experts.dtype

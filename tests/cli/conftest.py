@@ -46,6 +46,6 @@ def copy(home: Path, tmp_path: Path) -> Cli:
 def edited(call: Cli, records: list[dict[str, Any]]) -> dict[str, Any]:
     """A record whose edit is published, by the log's own word."""
     applied = call("log", "list", "--kind", "facts.applied", "--json").json
-    ref = f"f{applied[0]['body']['facts'][0]['fact']}"
+    ref = f"f{min(one['fact'] for event in applied for one in event['body']['facts'])}"
     record: dict[str, Any] = call("fact", "show", ref, "--json").json["record"]
     return {"ref": ref, **record}
