@@ -116,9 +116,9 @@ class Gate:
         moment = at or datetime.now(UTC)
         (found,) = self._recall.candidates([prompt])
         decision = self._exactly(prompt, moment) or self._decide(found, moment)
-        odds = self._odds(found, moment)
+        odds, limits = self._odds(found, moment), self._limits(found)
         order = sorted(np.flatnonzero(np.isfinite(odds)), key=lambda i: (-odds[i], -self._seqs[found.scopes[i]]))
-        candidates = tuple(self._candidate(found, int(i), float(odds[i])) for i in order[:k])
+        candidates = tuple(self._candidate(found, int(i), float(odds[i]), float(limits[i])) for i in order[:k])
         return Decision(
             decision.fact, decision.score, decision.threshold, decision.anchor, decision.subject, candidates
         )
@@ -188,26 +188,28 @@ class Gate:
         best = choose(odds, self._seqs[found.scopes])
         if best is None:
             return Decision(None, 0.0, probability(self.thresholds["unrelated"]), None, None)
-        scope = self._scopes[found.scopes[best]]
-        threshold = self.thresholds[_kind(found, best)]
-        hit = not scope.negative and bool(odds[best] >= threshold)
+        limits = self._limits(found)
+        hit = not self._scopes[found.scopes[best]].negative and bool(odds[best] >= limits[best])
         if hit:
-            best = self._latest_twin(found, odds, best)
-            scope, threshold = self._scopes[found.scopes[best]], self.thresholds[_kind(found, best)]
+            best = self._latest_twin(found, odds, limits, best)
+        scope = self._scopes[found.scopes[best]]
         return Decision(
             scope.seq if hit else None,
             0.0 if scope.negative else probability(float(odds[best])),
-            probability(threshold),
+            probability(float(limits[best])),
             self._anchors[found.anchors[best]],
             _subject(scope),
         )
 
-    def _latest_twin(self, found: Candidates, odds: np.ndarray, best: int) -> int:
+    def _latest_twin(self, found: Candidates, odds: np.ndarray, limits: np.ndarray, best: int) -> int:
         """The latest fact that may ask the same of the same subject as the `best`, and is a hit itself."""
-        limits = np.array([self.thresholds[kind] for kind in kinds(found.evidence)])
         scope = self._scopes[found.scopes[best]]
         twins = np.array([_are_twins(scope, self._scopes[i]) for i in found.scopes], dtype=bool)
         return latest(odds, self._seqs[found.scopes], best, twins & (odds >= limits))
+
+    def _limits(self, found: Candidates) -> np.ndarray:
+        """The threshold that each candidate is held to, [n]."""
+        return np.array([self.thresholds[kind] for kind in kinds(found.evidence)])
 
     def _odds(self, found: Candidates, moment: datetime) -> np.ndarray:
         odds = scores(found.evidence, self._verifier)
@@ -216,14 +218,14 @@ class Gate:
             odds = np.where(valid, odds, -np.inf)
         return odds
 
-    def _candidate(self, found: Candidates, i: int, odds: float) -> Candidate:
+    def _candidate(self, found: Candidates, i: int, odds: float, limit: float) -> Candidate:
         scope = self._scopes[found.scopes[i]]
         return Candidate(
             scope.seq,
             scope.negative,
             self._anchors[found.anchors[i]],
             probability(odds),
-            probability(self.thresholds[_kind(found, i)]),
+            probability(limit),
             Evidence(*map(float, found.evidence[i])),
         )
 
@@ -249,10 +251,6 @@ def _embedded(facts: Sequence[ScopedFact], encoder: Encoder) -> tuple[list[Scope
 def _are_twins(one: Scope, other: Scope) -> bool:
     labels = {one.relation, other.relation} - {None}
     return not other.negative and bool(one.name) and one.name == other.name and len(labels) <= 1
-
-
-def _kind(found: Candidates, i: int) -> str:
-    return str(kinds(found.evidence[i])[0])
 
 
 def _standing(scope: Scope) -> tuple[bool, bool, int]:
