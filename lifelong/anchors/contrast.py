@@ -6,6 +6,7 @@ An encoder of wordings puts "the president of [X]" next to "the first president 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 
 from lifelong.anchors.text import words
@@ -57,6 +58,9 @@ OPPOSITES = [
     )
 ]
 """Of each group a text asks one side: where the other asks another, they ask different things."""
+_PLACES = {
+    word: (group, side) for group, sides in enumerate(OPPOSITES) for side, said in enumerate(sides) for word in said
+}
 
 _IMPLIED = {
     "first": "debut debuted debuts premiere premiered premieres original originally inaugural initially began starting",
@@ -72,15 +76,15 @@ _FOLLOWERS = frozenset("name names time appear appears air airs broadcast seen s
 
 
 @lru_cache(maxsize=1 << 16)
-def _said(text: str) -> frozenset[str]:
-    return frozenset(_SAME.get(word.text, word.text) for word in words(text))
+def _said(text: str) -> tuple[str, ...]:
+    return tuple(_SAME.get(word.text, word.text) for word in words(text))
 
 
 @lru_cache(maxsize=1 << 16)
 def _narrowing(text: str) -> frozenset[str]:
     """The words of a text that narrow what it asks: "the first president", not "first aired" or "first name"."""
-    found = [_SAME.get(word.text, word.text) for word in words(text)]
-    followed = zip(found, [*found[1:], ""], strict=True)
+    found = _said(text)
+    followed = zip(found, (*found[1:], ""), strict=True)
     return frozenset(
         word
         for word, after in followed
@@ -91,16 +95,19 @@ def _narrowing(text: str) -> frozenset[str]:
 def narrowed(one: str, other: str) -> bool:
     """Whether a word that narrows stands in one of the masked texts only."""
     alone = _narrowing(one) ^ _narrowing(other)
-    return bool(alone - {_MEANT[word] for word in _said(one) | _said(other) if word in _MEANT})
+    return bool(alone) and bool(alone - {_MEANT[word] for word in (*_said(one), *_said(other)) if word in _MEANT})
 
 
 def opposed(one: str, other: str) -> bool:
     """Whether one of the masked texts says one side of an opposition, and the other the other side only."""
-    return any(
-        here and there and here.isdisjoint(there)
-        for here, there in ((_sides(group, one), _sides(group, other)) for group in OPPOSITES)
-    )
+    here, there = _sides(one), _sides(other)
+    return any(here[group].isdisjoint(there[group]) for group in here.keys() & there.keys())
 
 
-def _sides(group: tuple[frozenset[str], ...], text: str) -> set[int]:
-    return {number for number, side in enumerate(group) if side & _said(text)}
+@lru_cache(maxsize=1 << 16)
+def _sides(text: str) -> dict[int, set[int]]:
+    """The sides that a text takes, by the opposition."""
+    taken: dict[int, set[int]] = defaultdict(set)
+    for group, side in (_PLACES[word] for word in _said(text) if word in _PLACES):
+        taken[group].add(side)
+    return dict(taken)

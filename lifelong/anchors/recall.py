@@ -32,7 +32,7 @@ from lifelong.anchors.subject import (
     name_vectors,
     weakest_word,
 )
-from lifelong.anchors.text import content_words, words
+from lifelong.anchors.text import content_words, word_set, words
 from policies.routing import FEATURES
 
 NEIGHBOURS = 16
@@ -44,6 +44,7 @@ NOT_QUITE = 0.99
 _NAME, _SIMILARITY = FEATURES.index("name"), FEATURES.index("similarity")
 
 _content = lru_cache(maxsize=1 << 16)(content_words)
+_said = lru_cache(maxsize=16)(word_set)
 
 
 @dataclass(frozen=True)
@@ -213,12 +214,7 @@ def _worth(row: Sequence[float]) -> float:
 @lru_cache(maxsize=1 << 15)
 def _words_of(wordings: tuple[str, ...]) -> frozenset[str]:
     """Kept between gates: each job builds two over nearly the same scopes."""
-    return frozenset(word.text for text in wordings for word in words(text))
-
-
-@lru_cache(maxsize=16)
-def _said(prompt: str) -> frozenset[str]:
-    return frozenset(word.text for word in words(prompt))
+    return frozenset().union(*map(word_set, wordings))
 
 
 def _likely(guesses: Sequence[Span]) -> dict[Name, list[Span]]:

@@ -49,9 +49,14 @@ def words(text: str) -> list[Word]:
     return [Word(fold_word(found.group()), found.start(), found.end()) for found in _WORD.finditer(text)]
 
 
+def word_set(text: str) -> frozenset[str]:
+    """The different folded words of a text."""
+    return frozenset(word.text for word in words(text))
+
+
 def content_words(text: str) -> frozenset[str]:
     """Folded words of a masked text that carry its meaning, the mask left out."""
-    return frozenset(word.text for word in words(text.replace(MASK, " "))) - FUNCTION_WORDS
+    return word_set(text.replace(MASK, " ")) - FUNCTION_WORDS
 
 
 def is_capitalised(text: str, word: Word) -> bool:
