@@ -24,10 +24,19 @@ from editlog.rejects import BadRecordError, Code, Reject
 NQ_PREFIX = "nq question:"
 
 Json = Mapping[str, Any]
-_Read = TypeVar("_Read", Fact, Draft)
 _OWN_FIELDS = frozenset(Fact.model_fields)
 # The names under which a nested probe holds its question and its answer.
 _PROBE_KEYS = (("prompt", "ground_truth"), ("q", "a"), ("New Question", "New Answer"))
+
+
+class Labelled(NamedTuple):
+    """A fact, and what its record says was true before the edit."""
+
+    fact: Fact
+    truth: tuple[str, ...]
+
+
+_Read = TypeVar("_Read", Fact, Draft, Labelled)
 
 
 class Format(NamedTuple):
@@ -61,6 +70,10 @@ class FactReader:
     def drafts(self) -> Iterator[Draft | Reject]:
         """The same as drafts, which `EditLog.ingest` takes as well and which cost a third of what facts do."""
         return self._read(to_draft)
+
+    def labelled(self) -> Iterator[Labelled | Reject]:
+        """The same with what a benchmark's records say beside the edit."""
+        return self._read(_to_labelled)
 
     def _read(self, read: Callable[[Json, Mapping[str, str]], _Read]) -> Iterator[_Read | Reject]:
         for record in self._records:
@@ -99,6 +112,10 @@ def to_fact(record: Json, defaults: Mapping[str, str] | None = None) -> Fact:
         raise _first_problem(error) from error
 
 
+def _to_labelled(record: Json, defaults: Mapping[str, str]) -> Labelled:
+    return Labelled(to_fact(record, defaults), _true_answers(record))
+
+
 def to_draft(record: Json, defaults: Mapping[str, str] | None = None) -> Draft:
     """One record of any format as a draft; raises BadRecordError."""
     try:
@@ -115,7 +132,7 @@ def _fields(record: Json, defaults: Mapping[str, str] | None) -> dict[str, Any]:
     return fields
 
 
-def true_answers(record: Json) -> tuple[str, ...]:
+def _true_answers(record: Json) -> tuple[str, ...]:
     """What a benchmark's record says was true before the edit: a label to measure by, which no fact carries."""
     given = record.get("answers", record.get("ground_truth"))
     answers = given if isinstance(given, list) else [given]

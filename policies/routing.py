@@ -37,7 +37,7 @@ class Evidence:
     """The lesser cosine of the two with the nearest relation that the encoder was taught: where both are known well and
     are not quite alike they ask different things, where one is strange the cosine between them says less."""
     narrowed: float
-    """1 where a word that narrows ("first", "vice", a year) stands in one of the two only, else 0."""
+    """1 where a word that narrows ("first", "vice") stands in one of the two only, else 0."""
     opposed: float
     """1 where one says the opposite of a word of the other ("opened", "closed"), else 0."""
 

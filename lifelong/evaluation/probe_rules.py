@@ -1,5 +1,7 @@
-"""Which locality probes count, and as what: rules on text and labels alone, fixed before any gate was
-measured.
+"""Which probes count, and as what: rules on text and labels alone.
+
+Those on locality were fixed before a gate was measured, but for `is_mislabelled`, which was changed once;
+`is_corrected_again` came later, out of labels and the tuning half (docs/LOG.md).
 
 A probe may be wrongly labelled (it asks the edited fact itself) or governed (another edit of the stream is
 about it); such probes are reported apart and stand in no other figure. No model, no encoder and no score has
@@ -35,6 +37,14 @@ _MANNER = frozenset(
     belong belongs associated known type kind specific famous take place find found work works
     """.split()  # noqa: SIM905
 )
+
+
+class Edit(NamedTuple):
+    """An edit of a subject as `is_apart` sees it: its wordings, its answers (true and edited), and its relation."""
+
+    wordings: Collection[str]
+    answers: Collection[str]
+    relation: str | None = None
 
 
 def names(text: str, name: Name) -> bool:
@@ -112,3 +122,20 @@ def is_governed(probe: str, name: Name, others: NameIndex, wordings: Collection[
     of the fact's own subject governs it where `is_mislabelled` says so of that edit.
     """
     return fold(probe) in wordings or any(span.name != name for span in others.find(words(probe)))
+
+
+def is_apart(
+    probe: str,
+    probe_answers: Iterable[str],
+    name: Name,
+    *,
+    others: NameIndex,
+    prompts: Collection[str],
+    edits: Iterable[Edit],
+) -> bool:
+    """Whether a locality probe of a fact about `name` is governed, or mislabelled for any of the subject's `edits`."""
+    answers = tuple(probe_answers)
+    return is_governed(probe, name, others, prompts) or any(
+        is_mislabelled(probe, answers, name, wordings=edit.wordings, answers=edit.answers, relation=edit.relation)
+        for edit in edits
+    )

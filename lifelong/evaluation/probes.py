@@ -18,10 +18,10 @@ from lifelong.anchors.subject import Name, NameIndex, subject_name
 from lifelong.evaluation.probe_rules import (
     KINDS,
     Correction,
+    Edit,
     Kind,
+    is_apart,
     is_corrected_again,
-    is_governed,
-    is_mislabelled,
     kind_of,
 )
 
@@ -130,13 +130,13 @@ class _Stream:
         self, facts: Sequence[Fact], others: Sequence[Fact], truths: Mapping[str, Collection[str]] = NO_TRUTHS
     ) -> None:
         self._facts = facts
-        self._truths = truths
         everything = (*facts, *others)
         self._names: list[Name] = [subject_name(fact.subject, _wordings(fact)) for fact in everything]
         self._index = NameIndex(self._names)
-        self._of_name: dict[Name, list[Fact]] = defaultdict(list)
+        self._edits: dict[Name, list[Edit]] = defaultdict(list)
         for name, fact in zip(self._names, everything, strict=True):
-            self._of_name[name].append(fact)
+            answers = (fact.target, *truths.get(fact.digest, ()))
+            self._edits[name].append(Edit(_wordings(fact), answers, fact.relation))
         self._prompts = frozenset(fold(fact.prompt) for fact in (*facts, *others))
 
     def counts(self, probe: Probe, index: int, measures: str, probes: ProbeSet) -> bool:
@@ -156,17 +156,8 @@ class _Stream:
     def governs(self, probe: Probe, index: int) -> bool:
         """Whether a locality probe is in the scope of an edit of the stream, its own fact's included."""
         name, answers = self._names[index], [probe.answer] if probe.answer else []
-        return is_governed(probe.prompt, name, self._index, self._prompts) or any(
-            is_mislabelled(
-                probe.prompt,
-                answers,
-                name,
-                wordings=_wordings(fact),
-                answers=[fact.target, *self._truths.get(fact.digest, ())],
-                relation=fact.relation,
-            )
-            for fact in self._of_name[name]
-        )
+        edits = self._edits[name]
+        return is_apart(probe.prompt, answers, name, others=self._index, prompts=self._prompts, edits=edits)
 
     def kind(self, probe: Probe, index: int) -> Kind:
         return kind_of(probe.prompt, self._names[index], _wordings(self._facts[index]))

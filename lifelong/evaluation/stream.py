@@ -14,9 +14,8 @@ from typing import Literal
 
 from editlog.errors import LifelongError
 from editlog.fact import Fact
-from editlog.formats import to_fact, true_answers
-from editlog.readers import open_records
-from editlog.rejects import BadRecordError, Reject
+from editlog.formats import Labelled, read_facts
+from editlog.rejects import Reject
 from lifelong.evaluation.interleaving import interleaved
 from lifelong.hub import opened
 
@@ -68,36 +67,20 @@ def read_stream(
     sources = [data] if isinstance(data, str | Path) else list(data)
     alone = len(sources) == 1 and not repeats and not contradictions
     found = [_read(source, edits if alone else None) for source in sources]
-    facts, rejected = found[0].facts, sum(len(one.rejects) for one in found)
+    records, rejected = [taught for taught, _ in found], sum(count for _, count in found)
+    facts = [one.fact for one in records[0]]
     if not alone:
-        facts = interleaved([one.facts for one in found], repeats=repeats, contradictions=contradictions)[:edits]
-    truths = {digest: truth for one in found for digest, truth in one.truths.items()}
+        streams = [[one.fact for one in taught] for taught in records]
+        facts = interleaved(streams, repeats=repeats, contradictions=contradictions)[:edits]
+    truths = {one.fact.digest: one.truth for taught in records for one in taught if one.truth}
     return Stream(", ".join(Path(source).name for source in sources), tuple(facts), rejected, half, truths)
 
 
-@dataclass
-class _Source:
-    facts: list[Fact] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    truths: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def _read(source: str | Path, limit: int | None) -> _Source:
-    """The records of one source, with what each says was true before it, and those that could not be read."""
-    found = _Source()
-    for record in open_records(opened(source, limit=limit), limit=limit):
-        if isinstance(record, Reject):
-            found.rejects.append(record)
-            continue
-        try:
-            fact = to_fact(record.value)
-        except BadRecordError as error:
-            found.rejects.append(record.reject(error))
-            continue
-        found.facts.append(fact)
-        if truth := true_answers(record.value):
-            found.truths[fact.digest] = truth
-    if found.rejects and not found.facts:
-        first = found.rejects[0]
-        raise LifelongError(f"no record of {source} can be read; line {first.line}: {first.reason}")
-    return found
+def _read(source: str | Path, limit: int | None) -> tuple[list[Labelled], int]:
+    """The records of one source, and how many could not be read."""
+    items = list(read_facts(opened(source, limit=limit), limit=limit).labelled())
+    taught = [item for item in items if isinstance(item, Labelled)]
+    rejects = [item for item in items if isinstance(item, Reject)]
+    if rejects and not taught:
+        raise LifelongError(f"no record of {source} can be read; line {rejects[0].line}: {rejects[0].reason}")
+    return taught, len(rejects)

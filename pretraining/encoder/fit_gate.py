@@ -25,7 +25,7 @@ from lifelong.anchors.scope import ScopedFact, mask_name, scopes_of
 from lifelong.anchors.sentence import SentenceEncoder
 from lifelong.anchors.stored import embed
 from lifelong.anchors.subject import Name, NameIndex, guess_name, subject_name
-from lifelong.evaluation.probe_rules import is_governed, is_mislabelled
+from lifelong.evaluation.probe_rules import Edit, is_apart
 from policies.calibration import LocalityBudget, Tail
 from policies.routing import FEATURES, KINDS, SAME_RELATION, Verifier, Weights, is_named
 from pretraining.encoder.contrasts import contrasts_of
@@ -94,25 +94,23 @@ class Log:
         self.names = [subject_name(record.subject, [record.prompt]) for record in self.records]
         self.index = NameIndex(self.names)
         self._prompts = frozenset(fold(record.prompt) for record in self.records)
-        self._siblings: dict[Name, list[Record]] = defaultdict(list)
+        self._edits: dict[Name, list[Edit]] = defaultdict(list)
         for name, record in zip(self.names, self.records, strict=True):
-            self._siblings[name].append(record)
+            edit = Edit((record.prompt, *record.rephrases), record.answers, record.relation)
+            self._edits[name].append(edit)
 
     def sorted_probes(self, number: int) -> tuple[list[str], list[str]]:
         """The record's locality probes that count, and those left out: mislabelled or governed, by rule."""
         sides: tuple[list[str], list[str]] = ([], [])
         name = self.names[number]
         for probe in self.records[number].locality:
-            apart = is_governed(probe.prompt, name, self.index, self._prompts) or any(
-                is_mislabelled(
-                    probe.prompt,
-                    probe.answers,
-                    name,
-                    wordings=(fact.prompt, *fact.rephrases),
-                    answers=fact.answers,
-                    relation=fact.relation,
-                )
-                for fact in self._siblings[name]
+            apart = is_apart(
+                probe.prompt,
+                probe.answers,
+                name,
+                others=self.index,
+                prompts=self._prompts,
+                edits=self._edits[name],
             )
             sides[apart].append(probe.prompt)
         return sides
