@@ -20,25 +20,23 @@ def canonical(value: object) -> bytes:
 
 def fault(line: bytes, seq: int, previous: bytes) -> str | None:
     entry = json.loads(line)
-    event, claimed = entry["event"], entry["hash"]
+    event, raw = entry["event"], canonical(entry["event"])
     if (event["v"], event["seq"]) != (1, seq):
         return f"event {event['seq']} of version {event['v']} stands here"
     if (seq == 1) != (event["kind"] == "workspace.created"):
         return "the log does not begin with workspace.created, or begins twice"
-    raw = canonical(event)
     if not line.startswith(b'{"event":' + raw + b',"hash":'):
         return "it is not canonical JSON"
-    if claimed != "sha256:" + hashlib.sha256(b"lifelong/chain/v1\0" + previous + raw).hexdigest():
+    if entry["hash"] != "sha256:" + hashlib.sha256(b"lifelong/chain/v1\0" + previous + raw).hexdigest():
         return "its hash does not follow from the one before"
     if "record" in entry:
-        message = b"lifelong/commitment/v1\0" + canonical(entry["record"])
-        derived = hmac.digest(bytes.fromhex(entry["secret"]), message, "sha256").hex()
-        if event["body"]["commitment"] != "hmac-sha256:" + derived:
+        text, secret = b"lifelong/commitment/v1\0" + canonical(entry["record"]), bytes.fromhex(entry["secret"])
+        if event["body"]["commitment"] != "hmac-sha256:" + hmac.digest(secret, text, "sha256").hex():
             return "its text is not the one committed to"
     return None
 
 
-def main(path: str, head: str | None = None) -> int:
+def main(path: str, head: str = "") -> None:
     previous, seq = bytes(32), 0
     with Path(path).open("rb") as lines:
         for seq, line in enumerate(lines, start=1):
@@ -48,14 +46,11 @@ def main(path: str, head: str | None = None) -> int:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 wrong = f"it cannot be read ({error!r})"
             if wrong:
-                print(f"event {seq}: {wrong}", file=sys.stderr)
-                return 1
-    if seq == 0 or (head and head != "sha256:" + previous.hex()):
-        print(f"event {seq + 1}: missing, the export ends too early or is another log's", file=sys.stderr)
-        return 1
+                sys.exit(f"event {seq}: {wrong}")
+    if seq == 0 or head not in ("", "sha256:" + previous.hex()):
+        sys.exit(f"event {seq + 1}: missing, the export ends too early or is another log's")
     print(f"{seq} events verified, head sha256:{previous.hex()}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    main(*sys.argv[1:3])
