@@ -15,7 +15,7 @@ def config() -> None:
     """Look at the workspace's configuration.
 
     \b
-    Example:
+    Examples:
       lifelong config show
       lifelong config validate
     """

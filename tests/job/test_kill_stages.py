@@ -64,7 +64,11 @@ def waiting(tmp_path_factory: pytest.TempPathFactory, make_workspace: Callable[.
 @pytest.fixture(scope="module")
 def undisturbed(waiting: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], dict[str, str]]:
     """The experts, and the snapshot's files by hash, where nobody is killed."""
-    home = tmp_path_factory.mktemp("undisturbed") / "home"
+    return reached_by_a_run(waiting, tmp_path_factory.mktemp("undisturbed") / "home")
+
+
+def reached_by_a_run(waiting: Path, home: Path) -> tuple[set[str], dict[str, str]]:
+    """What one job in a copy reaches."""
     shutil.copytree(waiting, home)
     assert lifelong.open(home).run(actor="night").status == "published"
     return reached(home)
@@ -142,11 +146,9 @@ def to_merge(tmp_path_factory: pytest.TempPathFactory, make_workspace: Callable[
 @pytest.fixture(scope="module")
 def merged(to_merge: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], dict[str, str]]:
     """What is reached where nobody is killed: two experts of two facts each."""
-    home = tmp_path_factory.mktemp("merged") / "home"
-    shutil.copytree(to_merge, home)
-    assert lifelong.open(home).run(actor="night").status == "published"
-    assert len(reached(home)[0]) == 2
-    return reached(home)
+    experts, files = reached_by_a_run(to_merge, tmp_path_factory.mktemp("merged") / "home")
+    assert len(experts) == 2
+    return experts, files
 
 
 @pytest.mark.slow
