@@ -9,7 +9,7 @@ To hold to the base's own predictions where nothing is to change: Li and Hoiem, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,23 +42,33 @@ BORROWED = 4
 """Near misses a fact, its own and those that other facts lend it, whose next word is kept."""
 
 
-def rows_of(base: Base, lessons: Sequence[Lesson], near_misses: Sequence[str], *, max_new_tokens: int) -> list[Row]:
-    """What is taught, and (`beside`, or without an answer) what is kept, which is no wording of a fact."""
+def answers(base: Base, prompts: Sequence[str], *, max_new_tokens: int) -> list[str]:
+    """What a model says to each prompt, greedily, however many they are."""
+    said: dict[int, str] = {}
+    for index in batches_by_length([len(base.prompt_ids(prompt)) for prompt in prompts], GENERATION_BATCH):
+        texts = base.generate([prompts[i] for i in index], max_new_tokens=max_new_tokens)
+        said.update(zip(index, texts, strict=True))
+    return [said[i] for i in range(len(prompts))]
+
+
+def rows_of(base: Base, lessons: Sequence[Lesson], near_misses: Mapping[str, str], *, max_new_tokens: int) -> list[Row]:
+    """What is taught, and (`beside`, or without an answer) what is kept, which is no wording of a fact.
+
+    `near_misses`: prompts with what the base says to them.
+    """
     rows = wave_rows(base, Wave((tuple(lessons),)), contexts=0, near_misses=BORROWED)
     wordings = {row.prompt for row in rows if row.answer}
     rows = [row for row in rows if row.answer or row.prompt not in wordings]
     written = generated(base, count=OPENINGS, tokens=OPENING_TOKENS)
-    return [*rows, *_said_by(base, [*near_misses, *written], max_new_tokens)]
+    said = {**near_misses, **dict(zip(written, answers(base, written, max_new_tokens=max_new_tokens), strict=True))}
+    return [*rows, *(_kept_row(base, *pair, max_new_tokens) for pair in said.items())]
 
 
-def _said_by(base: Base, prompts: Sequence[str], max_new_tokens: int) -> Iterator[Row]:
-    """Prompts with what the base says to them, to be kept token by token."""
-    for index in batches_by_length([len(base.prompt_ids(prompt)) for prompt in prompts], GENERATION_BATCH):
-        batch = [prompts[i] for i in index]
-        for prompt, said in zip(batch, base.generate(batch, max_new_tokens=max_new_tokens), strict=True):
-            answer = base.tokenizer(said, add_special_tokens=False)["input_ids"]
-            ended = [base.eos_id] if len(answer) < max_new_tokens else []
-            yield Row(0, tuple(base.prompt_ids(prompt)), (*answer, *ended), beside=True)
+def _kept_row(base: Base, prompt: str, said: str, max_new_tokens: int) -> Row:
+    """A prompt with what the base says to it, to be kept token by token."""
+    answer = base.tokenizer(said, add_special_tokens=False)["input_ids"]
+    ended = [base.eos_id] if len(answer) < max_new_tokens else []
+    return Row(0, tuple(base.prompt_ids(prompt)), (*answer, *ended), beside=True)
 
 
 def distil(fresh: Base, layers: Sequence[int], rows: Sequence[Row], progress: Progress) -> None:

@@ -24,12 +24,12 @@ from editlog.errors import UsageError
 from lifelong.editors.routers import AlwaysOn
 from lifelong.editors.views import LEAD_INS
 from lifelong.evaluation.metrics import is_exact
-from lifelong.export.distilling import distil, rows_of
+from lifelong.export.distilling import answers, distil, rows_of
 from lifelong.export.merging import add_to_weights, standing_changes
 from lifelong.files import temporary_beside
 from lifelong.jobs.progress import Progress
 from lifelong.jobs.training import lesson_of
-from lifelong.models.base import GENERATION_BATCH, Base, batches_by_length
+from lifelong.models.base import Base
 from lifelong.models.edited import EditedModel
 from lifelong.models.sites import decoder_layers
 from lifelong.snapshots.serving import Served
@@ -84,13 +84,15 @@ def export_merged(
     wordings = {text for fact in served for text in (fact.fact.prompt, *fact.fact.rephrases)}
     near_misses = sorted({near.prompt for fact in served for near in fact.fact.near_misses} - wordings)
     base = model.base
-    base_says = _answers(base, [*near_misses, *LEAD_INS], max_new_tokens)
+    asked = [*near_misses, *LEAD_INS]
+    base_says = answers(base, asked, max_new_tokens=max_new_tokens)
     added = isinstance(model.router, AlwaysOn) and not model.weighs_tokens
     if added:
         add_to_weights(fresh, standing_changes(base, model.bank, model.router.route_to(served[0].seq)))
     else:
         lessons = [lesson_of(fact.fact) for fact in served]
-        rows = rows_of(base, lessons, near_misses, max_new_tokens=max_new_tokens)
+        known = dict(zip(near_misses, base_says, strict=False))  # the lead-ins behind them are for the audit alone
+        rows = rows_of(base, lessons, known, max_new_tokens=max_new_tokens)
         distil(fresh, _layers(model), rows, progress)
     temporary = temporary_beside(directory)
     temporary.mkdir(parents=True)
@@ -98,7 +100,7 @@ def export_merged(
         fresh.model.save_pretrained(str(temporary))
         fresh.tokenizer.save_pretrained(str(temporary))
         written = base.beside(str(temporary))
-        still = _answers(written, [*near_misses, *LEAD_INS], max_new_tokens)
+        still = answers(written, asked, max_new_tokens=max_new_tokens)
         kept = [said == before for said, before in zip(still, base_says, strict=True)]
         right, rephrases = _fact_answers(written, served, max_new_tokens)
         merged = Merged(
@@ -132,20 +134,12 @@ def _layers(model: EditedModel) -> list[int]:
     return sorted(found) or [len(layers) - 1]
 
 
-def _answers(base: Base, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
-    answers: dict[int, str] = {}
-    for index in batches_by_length([len(base.prompt_ids(prompt)) for prompt in prompts], GENERATION_BATCH):
-        said = base.generate([prompts[i] for i in index], max_new_tokens=max_new_tokens)
-        answers.update(zip(index, said, strict=True))
-    return [answers[i] for i in range(len(prompts))]
-
-
 def _fact_answers(written: Base, served: Sequence[Served], max_new_tokens: int) -> tuple[list[bool], list[bool]]:
     """Whether each fact's prompt is answered with its target; and each learned rephrase."""
     asked = [(fact.fact.prompt, fact.fact.target) for fact in served]
     asked += [(text, fact.fact.target) for fact in served for text in fact.fact.rephrases]
-    answers = _answers(written, [text for text, _ in asked], max_new_tokens)
-    right = [is_exact(said, target) for said, (_, target) in zip(answers, asked, strict=True)]
+    told = answers(written, [text for text, _ in asked], max_new_tokens=max_new_tokens)
+    right = [is_exact(said, target) for said, (_, target) in zip(told, asked, strict=True)]
     return right[: len(served)], right[len(served) :]
 
 
