@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from editlog.errors import LifelongError
 from lifelong.config import Config, read_config, read_recipe
+from lifelong.jobs.progress import Progress, Silent
 from lifelong.jobs.telling import told
 from lifelong.layout import Layout, resolve_home
 from lifelong.results import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from lifelong.export.merged import Merged
     from lifelong.jobs.admitting import Terms
     from lifelong.jobs.lease import Lease
-    from lifelong.jobs.progress import Progress
     from lifelong.jobs.report import JobReport
     from lifelong.models.base import Base
     from lifelong.models.edited import EditedModel
@@ -174,7 +174,6 @@ class Workspace(Looking, Operating):
         `spool` keeps them, durably, for the next writer to take in where the log is held for too long.
         `sign` is the file of a key that signs each of them; a signature holds `sign_days` (30) until it is applied.
         """
-        from lifelong.jobs.progress import Silent
         from lifelong.verbs.ingesting import ingest, log_for
         from lifelong.verbs.trust import signer_of
 
@@ -269,6 +268,7 @@ class Workspace(Looking, Operating):
         actor: str | None = None,
         reason: str | None = None,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> Aligned:
         """Learn what all facts of the recipe share, such as to obey notes, of `corpus` (None: the configuration's).
 
@@ -291,6 +291,7 @@ class Workspace(Looking, Operating):
                 actor=who,
                 reason=reason,
                 dry_run=dry_run,
+                progress=progress or Silent(),
             )
 
     def job_lock(self, actor: str | None = None) -> AbstractContextManager[Lease]:
@@ -419,6 +420,7 @@ class Workspace(Looking, Operating):
         reason: str | None = None,
         actor: str | None = None,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> Merge:
         """Merge experts as the recipe's `[merging]` says, or to a budget of `experts` or `size` bytes.
 
@@ -427,7 +429,7 @@ class Workspace(Looking, Operating):
         from lifelong.jobs.merging import dials_of, merge
 
         dials = dials_of(self.recipe, method=method, experts=experts, size=size)
-        return merge(self, dials, actor=actor or default_actor(), reason=reason, dry_run=dry_run)
+        return merge(self, dials, actor=actor or default_actor(), reason=reason, dry_run=dry_run, progress=progress)
 
     def rebuild(self, *, dry_run: bool = False) -> Rebuild:
         """Make index, bank, snapshot and the readers' replica again from the log and the packs, and serve them."""
@@ -490,7 +492,6 @@ class Workspace(Looking, Operating):
     ) -> Merged:
         """Write one plain model with every fact in its weights, and say what the merge lost."""
         from lifelong.export.merged import export_merged
-        from lifelong.jobs.progress import Silent
 
         model, fresh, told = self.edited_model(), self._fresh_base(), progress or Silent()
         return export_merged(model, fresh, Path(directory), max_new_tokens=max_new_tokens, progress=told)

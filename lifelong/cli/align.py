@@ -33,7 +33,10 @@ def align(*, corpus: Path | None, seed: int, change: Change) -> None:
     Example:
       lifelong align --corpus facts.jsonl --reason "the notes' first reader"
     """
-    done = workspace(change.home).align(corpus, seed=seed, **change.recorded)
+    from lifelong.cli.progress import progress_bar
+
+    with progress_bar(patience=2.0) as progress:
+        done = workspace(change.home).align(corpus, seed=seed, progress=progress, **change.recorded)
     emit(done.to_dict(), change.as_json, lambda: _told(done))
 
 

@@ -49,9 +49,13 @@ def merge(*, method: str | None, budget: tuple[int, int] | None, change: Change)
       lifelong merge --budget 5000 --dry-run
       lifelong merge --budget 40MB --reason "before the release"
     """
+    from lifelong.cli.progress import progress_bar
+
     experts, size = budget or (0, 0)
-    opened = workspace(change.home)
-    done = opened.merge(method=method, experts=experts, size=size, **change.recorded)
+    with progress_bar(patience=2.0) as progress:
+        done = workspace(change.home).merge(
+            method=method, experts=experts, size=size, progress=progress, **change.recorded
+        )
     emit(done.to_dict(), change.as_json, lambda: _told(done))
 
 

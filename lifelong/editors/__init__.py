@@ -141,10 +141,11 @@ class Editor(ABC):
         """
         raise CannotForget(f"what {self.recipe.editor} made holds its facts together; none can be taken out")
 
-    def shared(self, base: Base, *, seed: int) -> Expert | None:
+    def shared(self, base: Base, *, seed: int, advance: Callable[[int], None] | None = None) -> Expert | None:
         """What all facts have in common, learned once per base before the first is edited; nothing, unless overridden.
 
         Its anchors are `ALWAYS`, its `facts` name what it learned from, and `Bank.always` finds it for the router.
+        `advance` is told how many lessons have been learned, as they are.
         """
         return None
 

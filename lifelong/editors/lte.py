@@ -12,6 +12,7 @@ Jiang et al., 2024, "Learning to Edit: Aligning LLMs with Knowledge Editing" (ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -43,7 +44,7 @@ class LteEditor(ErenEditor):
 
     Dials = LteDials
 
-    def shared(self, base: Base, *, seed: int) -> Expert:
+    def shared(self, base: Base, *, seed: int, advance: Callable[[int], None] | None = None) -> Expert:
         """The alignment: a LoRA that acts wherever a note is read. Each finished round is kept, and not trained again.
 
         Raises UsageError where the corpus holds fewer than two texts to make lessons of.
@@ -60,6 +61,8 @@ class LteEditor(ErenEditor):
             state = prepared(
                 base, round_, what="alignment", dials=shape, learn=partial(_learn, learner, base, round_, seed, state)
             )
+            if advance:
+                advance(len(round_.lessons))
         assert state is not None
         return self._expert(base, state)
 

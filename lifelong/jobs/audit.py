@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from editlog.canonical import fold
+from editlog.fact import Fact
 from lifelong.evaluation.metrics import is_exact
 from lifelong.experts.bank import MISS, Route
 from lifelong.models.edited import EditedModel
@@ -116,6 +117,11 @@ class _Question:
 
 
 _Seen = tuple[_Question, Route, str]
+
+
+def questions(facts: Iterable[Fact]) -> int:
+    """How many answers an audit of new facts asks for: each wording, and each near miss with and without them."""
+    return sum(len(fact.wordings) + 2 * len(fact.near_misses) for fact in facts)
 
 
 def audit(model: EditedModel, answers: Answers, *, new: Sequence[Served], older: Sequence[Served]) -> AuditReport:

@@ -23,7 +23,7 @@ from lifelong.executors import Workers
 from lifelong.experts.pack import read_pack
 from lifelong.jobs.accumulating import in_rounds, state_in_force, stock, without
 from lifelong.jobs.admitting import Terms, findings
-from lifelong.jobs.audit import Answers, AuditReport, FactCheck, Failure
+from lifelong.jobs.audit import Answers, AuditReport, FactCheck, Failure, questions
 from lifelong.jobs.candidates import Candidates, Verdict, unique_experts
 from lifelong.jobs.lease import Lease
 from lifelong.jobs.planning import Waiting, plan_waves, waiting, wave_groups
@@ -192,8 +192,8 @@ class Job:
         trainer: Trainer,
     ) -> Verdict:
         """Audit, train alone and longer what was not answered, then judge, and tell the log."""
-        answers = sum(len(fact.wordings) + 2 * len(fact.near_misses) for fact in facts.values())
-        self._progress.stage("audit", answers + len(candidates.sample))
+        answers = questions(facts.values()) + len(candidates.sample)
+        self._progress.stage("audit", answers)
         report = candidates.measure(trained)
         retry = tuple((seq,) for seq, check in report.checks.items() if _not_learnt(check))
         if retry and not trainer.editor.accumulates:
@@ -202,7 +202,7 @@ class Job:
             longer = trainer.fit(facts, retry, steps=steps, advance=self._progress.advance)
             self._tell_wave(started, longer)
             trained = {**trained, **longer}
-            self._progress.stage("audit again", answers + len(candidates.sample))
+            self._progress.stage("audit again", answers)
             report = candidates.measure(trained)
         failed = _unanswered(report)
         if trainer.editor.accumulates:

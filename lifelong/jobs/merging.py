@@ -29,9 +29,10 @@ from lifelong.experts.kinds import LowRank, kind_of
 from lifelong.experts.merge import merged
 from lifelong.experts.pack import Pack, alike, decode_pack, encode_pack, read_pack, write_pack
 from lifelong.experts.quantising import stored_as
-from lifelong.jobs.audit import Answers, AuditReport, audit
+from lifelong.jobs.audit import Answers, AuditReport, audit, questions
 from lifelong.jobs.lease import Lease
 from lifelong.jobs.planning import groupable
+from lifelong.jobs.progress import Progress, Silent
 from lifelong.jobs.training import Trainer
 from lifelong.layout import Layout
 from lifelong.models.base import Base
@@ -43,7 +44,6 @@ from policies.merging import Carried, Group, Merging, halves, plan
 from policies.recipe import Recipe
 
 if TYPE_CHECKING:
-    from lifelong.jobs.progress import Progress
     from lifelong.workspace import Workspace
 
 GENTLE = 1 / 3
@@ -77,34 +77,37 @@ class _InUse:
         return group[0].bytes * rank // ranks[0]
 
 
-def merge(workspace: Workspace, dials: Merging, *, actor: str, reason: str | None, dry_run: bool) -> Merge:
+def merge(
+    workspace: Workspace, dials: Merging, *, actor: str, reason: str | None, dry_run: bool, progress: Progress | None
+) -> Merge:
     """Merge what the dials say, under the workspace's lease; see `Workspace.merge`."""
     if dry_run:
         return planned(workspace.layout, workspace.log, workspace.recipe, dials)
     with workspace.job_lock(actor) as lease:
         catch_up(workspace.layout, workspace.log, workspace.recipe)
-        return _merged(workspace, dials, lease, actor=actor, reason=reason)
+        return _merged(workspace, dials, lease, actor=actor, reason=reason, progress=progress or Silent())
 
 
-def merge_as_policy_says(workspace: Workspace, lease: Lease, *, actor: str) -> Merge | None:
+def merge_as_policy_says(workspace: Workspace, lease: Lease, *, actor: str, progress: Progress) -> Merge | None:
     """What follows a job, under its lease: the merge that `[merging]` asks for; None where it asks for none."""
     dials = workspace.recipe.merging
     if dials.policy == "none":
         return None
-    done = _merged(workspace, dials, lease, actor=actor, reason=f"the recipe's policy {dials.policy}")
+    reason = f"the recipe's policy {dials.policy}"
+    done = _merged(workspace, dials, lease, actor=actor, reason=reason, progress=progress)
     shutil.rmtree(workspace.layout.merging, ignore_errors=True)
     return done
 
 
-def _merged(workspace: Workspace, dials: Merging, lease: Lease, *, actor: str, reason: str | None) -> Merge:
-    from lifelong.jobs.progress import Silent
-
+def _merged(
+    workspace: Workspace, dials: Merging, lease: Lease, *, actor: str, reason: str | None, progress: Progress
+) -> Merge:
     layout, log, recipe = workspace.layout, workspace.log, workspace.recipe
     found = planned(layout, log, recipe, dials)
     if not found.tried:  # nothing to load a model for
         return replace(found, dry_run=False)
     base = workspace.own_base(log)
-    merger = Merger(layout, log, base, recipe, dials, lease=lease, progress=Silent())
+    merger = Merger(layout, log, base, recipe, dials, lease=lease, progress=progress)
     return merger.run(actor=actor, reason=reason)
 
 
@@ -164,7 +167,7 @@ class Merger:
         self._state: ServingState = serving_state(log)
         self._in_use = _in_use(layout, log, self._state)
         self._gate: Gate = build_gate(self._state.facts, recipe, self._state.calibrated)
-        self._answers = Answers(recipe.audit.max_new_tokens)
+        self._answers = Answers(recipe.audit.max_new_tokens, progress.advance)
         self._facts = {served.seq: served.fact for served in self._state.facts if served.expert}
 
     def run(self, *, actor: str, reason: str | None) -> Merge:
@@ -186,12 +189,11 @@ class Merger:
 
     def _settled(self, groups: Sequence[Group]) -> dict[Group, Expert]:
         """The groups that hold, with the expert each becomes; what is trained begins anew, at a mean or at `cat`."""
-        self._progress.stage("merge", sum(len(one.facts) for group in groups for one in group))
         method = self._dials.method
         # The weights of an expert that holds a retracted fact must not go into another one.
         pure = [group for group in groups if not any(one.expert in self._in_use.stale for one in group)]
         mixable = [group for group in pure if len(group) > 1 and (method != "mean_distil" or _says_one(group))]
-        mixed = {} if method == "distil" else {group: self._mixed(group) for group in mixable}
+        mixed = {} if method == "distil" else self._mixed(mixable)
         held = {} if method == "mean_distil" else self._held(mixed)
         left = [group for group in groups if group not in (held if method.endswith("_distil") else mixed)]
         return held | self._held(self._distilled(left, mixed))
@@ -200,6 +202,7 @@ class Merger:
         """Experts trained on all facts of their group, wave by wave; from where they `begin`, or anew."""
         found: dict[Group, Expert] = {}
         trainer = Trainer(self._base, self._recipe, self._layout.merging, seed=0)
+        self._stage("distil", groups)
         for wave in _waves(groups, self._recipe.grouping.wave):
             numbers = tuple(tuple(sorted(seq for one in group for seq in one.facts)) for group in wave)
             known = tuple(begin.get(group) for group in wave)
@@ -213,8 +216,12 @@ class Merger:
             found.update((group, trained[seqs[0]].expert) for group, seqs in zip(wave, numbers, strict=True))
         return found
 
-    def _mixed(self, group: Group) -> Expert:
-        """One expert by arithmetic on the factors of a group."""
+    def _mixed(self, groups: Sequence[Group]) -> dict[Group, Expert]:
+        """The expert of each group, by arithmetic on its factors."""
+        self._stage("mix", groups)
+        return {group: self._mix(group) for group in groups}
+
+    def _mix(self, group: Group) -> Expert:
         dials, experts = self._dials, [self._in_use.expert(one.expert) for one in group]
         method, rank = dials.method.removesuffix("_distil"), dials.rank
         if method != dials.method:  # what may be trained on from has the rank of what is trained
@@ -234,11 +241,16 @@ class Merger:
             kind=kind_of(next(iter(tensors.values()))),
         )
 
+    def _stage(self, name: str, groups: Sequence[Group]) -> None:
+        if groups:
+            self._progress.stage(name, sum(len(one.facts) for group in groups for one in group))
+
     def _held(self, made: Mapping[Group, Expert]) -> dict[Group, Expert]:
         """The groups whose facts are all answered at least as well as before, and spoil no more near misses."""
         if not made:
             return {}
         moved = {seq: expert.hash for group, expert in made.items() for one in group for seq in one.facts}
+        self._progress.stage("audit", 2 * questions(self._facts[seq] for seq in moved))
         before = self._audited(self._state.facts, moved, ())
         now = [replace(one, expert=moved.get(one.seq, one.expert)) for one in self._state.facts]
         after = self._audited(now, moved, list(made.values()))

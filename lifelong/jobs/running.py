@@ -33,7 +33,7 @@ def run(
 ) -> JobReport:
     """Apply what is pending; see `Workspace.run`."""
     log, recipe, terms = workspace.log, workspace.recipe, workspace.terms
-    model, merges = workspace.config.model, recipe.merging.policy != "none"
+    model, merges, told = workspace.config.model, recipe.merging.policy != "none", progress or Silent()
     with workspace.job_lock(actor) as lease, stopped_after(terms.budget.max_minutes) as in_time:
         from lifelong.snapshots.publishing import catch_up
         from lifelong.snapshots.snapshot import drop_candidate
@@ -49,7 +49,7 @@ def run(
             if merges and workspace.layout.merging.exists():  # the last job was killed behind its end
                 from lifelong.jobs.merging import merge_as_policy_says
 
-                merge_as_policy_says(workspace, lease, actor=actor)
+                merge_as_policy_says(workspace, lease, actor=actor, progress=told)
             return idle_report(  # else there is nothing to load a model for
                 "nothing-pending", recipe.name, model, len(found.held), _why_held(found.held)
             )
@@ -75,12 +75,12 @@ def run(
             reason=reason,
             corpus=workspace.corpus,
             workers=workers,
-            progress=Guarded(progress or Silent(), check),
+            progress=Guarded(told, check),
         )
         if merges:
             make_directory(workspace.layout.merging)  # a kill from here on leaves a merge owed
         report = contextvars.copy_context().run(job.run, seed) or idle_report("nothing-pending", recipe.name, model)
-        merge_as_policy_says(workspace, lease, actor=actor)
+        merge_as_policy_says(workspace, lease, actor=actor, progress=told)
         return report
 
 

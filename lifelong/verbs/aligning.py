@@ -16,6 +16,7 @@ from editlog.store import EditLog
 from lifelong.editors import Editor, editor_of
 from lifelong.editors.preparation import Corpus
 from lifelong.experts.pack import read_pack, write_pack
+from lifelong.jobs.progress import Progress
 from lifelong.layout import Layout
 from lifelong.models.base import Base
 from lifelong.results import Result
@@ -51,6 +52,7 @@ def align(
     actor: str,
     reason: str | None,
     dry_run: bool,
+    progress: Progress,
 ) -> Aligned:
     """Learn the shared expert of a recipe, `again` where there is one already, and serve it; see `Workspace.align`.
 
@@ -68,7 +70,9 @@ def align(
     def append(entry: Entry) -> None:
         log.append([entry], actor=actor, reason=reason)
 
-    expert, pack = _learn(layout, log, base(), editor, seed=seed, append=append)
+    progress.stage("align", 0)
+    expert, pack = _learn(layout, log, base(), editor, seed=seed, append=append, advance=progress.advance)
+    progress.done()
     return Aligned(expert, pack, made=True, snapshot=catch_up(layout, log, recipe), dry_run=False)
 
 
@@ -94,10 +98,17 @@ def _in_force(layout: Layout, log: Reader, editor: Editor) -> tuple[str, str] | 
 
 
 def _learn(
-    layout: Layout, log: Reader, base: Base, editor: Editor, *, seed: int, append: Callable[[Entry], None]
+    layout: Layout,
+    log: Reader,
+    base: Base,
+    editor: Editor,
+    *,
+    seed: int,
+    append: Callable[[Entry], None],
+    advance: Callable[[int], None] | None = None,
 ) -> tuple[str, str]:
     """The pack first, then the log; the same expert in the same pack is not told twice."""
-    expert = editor.shared(base, seed=seed)
+    expert = editor.shared(base, seed=seed, advance=advance)
     assert expert is not None
     pack = write_pack(layout.experts, [expert])
     shared = serving_state(log).shared

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from watcher import Watcher
 
 from editlog.fact import Fact
 from lifelong.evaluation.harness import evaluate
@@ -200,20 +201,6 @@ def test_nothing_measured_is_none_and_no_key_is_left_out():
     ]
     assert set(metrics.counts.values()) == {0}
     assert json.loads(json.dumps(metrics.to_dict())) == metrics.to_dict()
-
-
-class Watcher:
-    def __init__(self) -> None:
-        self.told: list[list] = []
-
-    def stage(self, name: str, total: int) -> None:
-        self.told.append([name, total, 0])
-
-    def advance(self, n: int = 1) -> None:
-        self.told[-1][2] += n
-
-    def done(self) -> None:
-        self.told.append(["done"])
 
 
 def test_progress_counts_every_row_of_every_stage_once():

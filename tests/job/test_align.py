@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from watcher import Watcher
 
 import lifelong
 from editlog.errors import UsageError
@@ -68,7 +69,9 @@ def test_the_drill_contradicts_in_notes_and_is_the_same_each_time(base: Any, cor
 def test_it_is_aligned_once_and_the_log_names_the_expert(reading: Workspace) -> None:
     assert reading.align(dry_run=True).made
     assert reading.log.events(kinds=["expert.shared"]) == []
-    done = reading.align(actor="ada", reason="first reader")
+    watcher = Watcher()
+    done = reading.align(actor="ada", reason="first reader", progress=watcher)
+    assert watcher.told == [["align", 0, 8], ["done"]]
     (event,) = reading.log.events(kinds=["expert.shared"])
     assert (event.body["expert"], event.body["pack"], event.actor) == (done.expert, done.pack, "ada")
     assert serving_state(reading.log).packs == (done.pack,)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from watcher import Watcher
+
 import lifelong
-from lifelong.jobs.progress import Silent
 from lifelong.workspace import Workspace
 
 Records = tuple[dict[str, Any], ...]
@@ -61,15 +62,10 @@ def test_a_fact_that_failed_its_audit_is_retried_alone_with_more_steps(
 ) -> None:
     workspace = make_workspace(tmp_path / "home", training={"steps": 1})
     workspace.ingest(write_facts(facts[:3]))
-    stages: list[str] = []
-
-    class Heard(Silent):
-        def stage(self, name: str, total: int) -> None:
-            stages.append(name)
-
-    report = workspace.run(progress=Heard())
+    watcher = Watcher()
+    report = workspace.run(progress=watcher)
     assert (report.exit_code, len(report.applied)) == (0, 3)
-    assert stages[:3] == ["train", "audit", "retry"]
+    assert [stage for stage, *_ in watcher.told[:3]] == ["train", "audit", "retry"]
 
 
 def test_a_fact_that_spoils_an_older_one_is_held(published: Workspace, facts: Records, write_facts: Writer) -> None:

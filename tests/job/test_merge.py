@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from watcher import Watcher
 
 import lifelong
 from editlog.errors import UsageError
@@ -44,9 +45,12 @@ def merged_home(
     foreseen = workspace.merge(experts=2, dry_run=True)
     assert (foreseen.experts_before, foreseen.experts_after) == (4, 2)
     assert foreseen.bytes_after == foreseen.bytes_before // 2
-    done = workspace.merge(experts=2, actor="ada", reason="tidy")
+    watcher = Watcher()
+    done = workspace.merge(experts=2, actor="ada", reason="tidy", progress=watcher)
     assert (done.tried, done.kept, done.experts_after) == (2, 2, 2)
     assert done.bytes_after == foreseen.bytes_after
+    assert watcher.told[:2] == [["mix", 4, 4], ["distil", 4, 4]]
+    assert watcher.told[-1] == ["done"]
     return home
 
 
