@@ -7,7 +7,7 @@ log-odds that the prompt is in the fact's scope. The verifier ships with the enc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +121,7 @@ def is_named(evidence: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def _log_odds(rows: NDArray[np.float64], weights: Weights) -> NDArray[np.float64]:
-    bias, *slopes = astuple(weights)
+    bias, *slopes = (getattr(weights, field.name) for field in fields(weights))
     # Sum by column, in one order, so that a row's score never depends on how many rows are scored together.
     odds = np.full(len(rows), bias)
     for column, slope in enumerate(slopes):

@@ -174,8 +174,10 @@ class Recall:
         name = self.scopes[position].name
         if name:
             covered = coverage(name, _said(prompt))
-            weakest = 1.0 if covered == 1.0 else weakest_word(reading.name, name)
-            return _Named(NOT_QUITE * max(likeness(reading.name, name), covered), weakest)
+            share = NOT_QUITE * max(likeness(reading.name, name), covered)
+            if share < MIN_LIKENESS:  # left out, whatever its words say
+                return _Named(share, 0.0)
+            return _Named(share, 1.0 if covered == 1.0 else weakest_word(reading.name, name))
         said = _content(prompt)
         return _Named(NOT_QUITE * max(_jaccard(said, _content(text)) for text in self.scopes[position].wordings), 1.0)
 

@@ -236,7 +236,7 @@ def weakest_word(one: Name, other: Name) -> float:
 @lru_cache(maxsize=1 << 14)
 def _word_likeness(one: str, other: str) -> float:
     """Share of letter pairs, edges included, that two words have in common (Dice)."""
-    return _dice(*(Counter(map("".join, zip(f"^{word}", f"{word}$", strict=True))) for word in (one, other)))
+    return _dice(_pair_counts(one), _pair_counts(other))
 
 
 def _dice(one: Counter[str], other: Counter[str]) -> float:
@@ -261,6 +261,11 @@ def coverage(name: Name, said: AbstractSet[str]) -> float:
 def _numbers(name: Name) -> list[str]:
     """The words of a name that are numbers: digits, and Roman numerals that do not begin it ("Xi Jinping")."""
     return [word for i, word in enumerate(name) if word.isdigit() or (i > 0 and _ROMAN.fullmatch(word))]
+
+
+@lru_cache(maxsize=1 << 14)
+def _pair_counts(word: str) -> Counter[str]:
+    return Counter(map("".join, zip(f"^{word}", f"{word}$", strict=True)))
 
 
 @lru_cache(maxsize=1 << 16)
