@@ -45,9 +45,15 @@ from pretraining.settings import data_folder
 MOST_RECORDS, MOST_TRIALS = 200, 12
 _GRADIENT = {"training.steps": (30, 60), "training.value_rate": (1.0, 3.0, 10.0), "experts.rank": (2, 4, 8)}
 _SHARED = {"method.rate": (1e-3, 2e-3, 5e-3, 1e-2), "method.steps": (50, 100), "experts.rank": (8, 16, 32)}
-_CLOSED = {"method.rate": (0.2, 0.5, 1.0), "method.contexts": (0, 3), "method.steps": (30, 60)}
-_LAYERS = ((-4,), (-3,), (-2,), (-1,))
-_SPANS = ((-4, -3), (-3, -2), (-2, -1), (-4, -3, -2))
+_CLOSED = {
+    "method.rate": (0.2, 0.5, 1.0),
+    "method.contexts": (0, 1),
+    "method.steps": (30, 60),
+    "method.clamp": (0.0, 0.75, 2.0),
+}
+# A value at one token of the last layer is read by no later one.
+_LAYERS = ((-4,), (-3,), (-2,))
+_SPANS = ((-4, -3), (-3, -2), (-4, -3, -2))
 _NOTES = {"method.form": ("Fact: {}\n", "{} ", "Updated information: {}\n"), "method.relevance": (0.0, 0.5, 2.0)}
 SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "coachhook": {
