@@ -43,7 +43,7 @@ DIALS: Mapping[str, tuple[str, str, tuple[Any, ...]]] = {
     "rank": ("experts", "rank", (1, 2, 4, 8)),
     "layers": ("experts", "layers", ((-2,), (-2, -1))),
     "modules": ("experts", "modules", (("mlp.down",), ("attn.out",))),
-    "steps": ("training", "steps", (8, 15, 60)),
+    "steps": ("training", "steps", (15, 30, 120)),
 }
 """By the name of its line: where a dial stands in a recipe, and the values it is set to beside the default."""
 TOGETHER = {"rank": {"rank_per_token": 0}}
