@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from editlog import head, redaction
+from editlog import head, lock, redaction
 from editlog.errors import Busy
 from editlog.events import Entry, Stamp
 from editlog.fact import Fact
@@ -98,6 +98,24 @@ def test_a_writer_whose_lock_file_was_deleted_does_not_commit(log: EditLog) -> N
         writer.commit()
     assert log.head() == before
     assert log.verify() == []
+
+
+def test_a_lock_whose_file_is_deleted_before_it_is_locked_is_asked_for_again(
+    log: EditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it; whoever comes next would lock another one."""
+    path, lock_it, deleted = log.directory / "LOCK", lock._try, []
+
+    def slow(descriptor: int, shared: bool) -> bool:
+        if not deleted and os.path.samestat(os.fstat(descriptor), path.stat()):
+            path.unlink()
+            deleted.append(path)
+        return lock_it(descriptor, shared)
+
+    monkeypatch.setattr(lock, "_try", slow)
+    with locked(log.directory, shared=False, timeout=5) as held:
+        assert deleted
+        assert held.is_the_one()
 
 
 def test_a_writer_that_finds_another_head_does_not_commit(log: EditLog) -> None:
