@@ -5,7 +5,8 @@
 The first trial is the recipe as it is shipped, the others are drawn with a fixed seed from `SPACES`. A trial edits the
 records of CounterFact wave by wave, in no workspace, and asks: reliability and generality (the first rephrase) are
 exact generated answers, locality is agreement with the base without edits on the records' own out-of-scope prompts;
-the score is the mean of the three. One row of --out a trial; rows that are there are not measured again.
+the score is the harmonic mean of the three, as in the papers, so that to change nothing earns nothing. One row of --out
+a trial; rows that are there are not measured again.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from statistics import harmonic_mean
 from typing import Any
 
 import click
@@ -117,7 +119,7 @@ def edited_model(base: Base, recipe: Recipe, facts: Sequence[Fact]) -> EditedMod
 
 
 def figures(model: EditedModel, probes: ProbeSet) -> dict[str, float]:
-    """Reliability, generality, locality and their mean."""
+    """Reliability, generality, locality and their harmonic mean."""
 
     def said(prompts: Sequence[str], *, edits: bool = True) -> list[str]:
         return model.generate(prompts, edits=edits, max_new_tokens=MAX_NEW_TOKENS)
@@ -133,7 +135,7 @@ def figures(model: EditedModel, probes: ProbeSet) -> dict[str, float]:
         "generality": right([(item.prompt, item.answer or "") for item in probes.generality]),
         "locality": _mean([edited == untouched for edited, untouched in kept]),
     }
-    return {**found, "score": _mean(list(found.values()))}
+    return {**found, "score": harmonic_mean(list(found.values()))}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from editlog.store import EditLog
 from lifelong.experts.pack import read_pack
 from lifelong.snapshots.snapshot import current_id, read_snapshot
 from lifelong.workspace import Workspace
+from policies import retention
 
 FAULTS = ("crash", "ENOSPC", "EIO")
 NEW = ({"prompt": "The trade of Mira Sand is", "target": "miller"},)
@@ -74,10 +76,12 @@ def recover(workspace: Workspace) -> None:
 
 
 def aged(workspace: Workspace) -> None:
-    """A retraction has left a snapshot behind that no policy keeps."""
+    """Retractions have left a snapshot behind that no policy keeps, and to which no rollback leads."""
     with workspace.layout.config.open("a", encoding="utf-8") as config:
-        config.write("\n[retention]\nsnapshots = 1\ndays = 0\n")
-    retract(lifelong.open(workspace.home))
+        config.write("\n[retention]\nkeep_snapshot_days = 0\nkeep_snapshots = 1\n")
+    opened = lifelong.open(workspace.home)
+    for fact in opened.log.facts()[:3]:
+        opened.retract([fact.ref], reason="wrong", actor="ada")
 
 
 def gc(workspace: Workspace) -> None:
@@ -138,6 +142,12 @@ class Prepared:
     points: list[str]
     before: set[str]
     expected: dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def an_hour_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has just gone out of use may go at once."""
+    monkeypatch.setattr(retention, "GRACE", timedelta(0))
 
 
 @pytest.fixture(scope="module")
