@@ -428,8 +428,8 @@ class Workspace(Looking, Operating):
         """
         from lifelong.jobs.merging import dials_of, merge
 
-        dials = dials_of(self.recipe, method=method, experts=experts, size=size)
-        return merge(self, dials, actor=actor or default_actor(), reason=reason, dry_run=dry_run, progress=progress)
+        dials, who = dials_of(self.recipe, method=method, experts=experts, size=size), actor or default_actor()
+        return merge(self, dials, actor=who, reason=reason, dry_run=dry_run, progress=progress or Silent())
 
     def rebuild(self, *, dry_run: bool = False) -> Rebuild:
         """Make index, bank, snapshot and the readers' replica again from the log and the packs, and serve them."""

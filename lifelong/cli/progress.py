@@ -53,10 +53,13 @@ class Bar:
         self._show()
 
     def done(self) -> None:
-        """No more stages: leave the bars as they are."""
+        """No more stages: leave the bars as they are; what begins behind them is shown below."""
         self._end_stage()
         if self._shown:
             self._progress.stop()
+            self._shown = False
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
 
     def _show(self) -> None:
         if not self._shown and time.monotonic() >= self._shown_from:
@@ -66,7 +69,7 @@ class Bar:
     def _end_stage(self) -> None:
         """What was done is all there was: an audit that searches for culprits asks more than was foreseen."""
         if self._task is not None:
-            self._progress.update(self._task, total=self._progress.tasks[self._task].completed)
+            self._progress.update(self._task, total=self._progress.tasks[-1].completed)
         self._task = None
 
 

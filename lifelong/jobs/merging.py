@@ -32,7 +32,6 @@ from lifelong.experts.quantising import stored_as
 from lifelong.jobs.audit import Answers, AuditReport, audit, questions
 from lifelong.jobs.lease import Lease
 from lifelong.jobs.planning import groupable
-from lifelong.jobs.progress import Progress, Silent
 from lifelong.jobs.training import Trainer
 from lifelong.layout import Layout
 from lifelong.models.base import Base
@@ -44,6 +43,7 @@ from policies.merging import Carried, Group, Merging, halves, plan
 from policies.recipe import Recipe
 
 if TYPE_CHECKING:
+    from lifelong.jobs.progress import Progress
     from lifelong.workspace import Workspace
 
 GENTLE = 1 / 3
@@ -78,14 +78,14 @@ class _InUse:
 
 
 def merge(
-    workspace: Workspace, dials: Merging, *, actor: str, reason: str | None, dry_run: bool, progress: Progress | None
+    workspace: Workspace, dials: Merging, *, actor: str, reason: str | None, dry_run: bool, progress: Progress
 ) -> Merge:
     """Merge what the dials say, under the workspace's lease; see `Workspace.merge`."""
     if dry_run:
         return planned(workspace.layout, workspace.log, workspace.recipe, dials)
     with workspace.job_lock(actor) as lease:
         catch_up(workspace.layout, workspace.log, workspace.recipe)
-        return _merged(workspace, dials, lease, actor=actor, reason=reason, progress=progress or Silent())
+        return _merged(workspace, dials, lease, actor=actor, reason=reason, progress=progress)
 
 
 def merge_as_policy_says(workspace: Workspace, lease: Lease, *, actor: str, progress: Progress) -> Merge | None:

@@ -38,6 +38,19 @@ def test_a_bar_that_is_interrupted_does_not_claim_to_be_full() -> None:
     assert "1/4" in last_bar(console)
 
 
+def test_what_follows_a_job_is_shown_below_its_bars() -> None:
+    console = terminal()
+    with Bar(console) as bar:
+        bar.stage("train", 4)
+        bar.advance(4)
+        bar.done()
+        bar.stage("mix", 3)
+        bar.advance(3)
+        bar.done()
+    assert "mix" in last_bar(console)
+    assert "3/3" in last_bar(console)
+
+
 def test_lines_tell_each_stage_once_it_is_over(capsys: pytest.CaptureFixture[str]) -> None:
     with Lines() as lines:
         lines.stage("train", 4)
