@@ -22,6 +22,8 @@ from lifelong.models.sites import Site
 
 _PROMPT_WORDS = 12
 _TARGET_WORDS = 2
+_LONGEST_WORD = 20
+"""Letters: a base that writes by itself may come to a word that never ends, and that is no answer to learn from."""
 _CLIP = 1.0
 
 
@@ -38,9 +40,10 @@ class MetaDials(Dials):
 
 
 def made_edits(texts: Sequence[str]) -> list[Lesson]:
-    """An edit for each text of at least four words: its beginning is to go on as the next text does, and the text after
-    that is to stay. Raises UsageError where there are fewer than four such texts."""
-    words = [cut for text in dict.fromkeys(texts) if len(cut := text.split()) >= 4]
+    """An edit for each text that begins with at least four words, none endless: its beginning is to go on as the next
+    text does, and the text after that is to stay. Raises UsageError where there are fewer than four such texts."""
+    cuts = (text.split()[: _PROMPT_WORDS + _TARGET_WORDS] for text in dict.fromkeys(texts))
+    words = [cut for cut in cuts if len(cut) >= 4 and max(map(len, cut)) <= _LONGEST_WORD]
     if len(words) < 4:
         raise UsageError(
             "the corpus has fewer than four texts of four words, too few to train on; give more by --corpus"

@@ -88,5 +88,6 @@ def test_edits_are_made_of_text_and_too_little_is_refused() -> None:
     first = made_edits(texts)[0]
     assert (first.prompt, first.target) == ("text one begins like this and", "ends two")
     assert first.near_misses == ("text three begins like this and",)
+    assert made_edits([f"never ends {'e' * 200} and goes on", *texts]) == made_edits(texts)
     with pytest.raises(UsageError, match="--corpus"):
         made_edits(texts[:3])
