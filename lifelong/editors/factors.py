@@ -27,7 +27,7 @@ from lifelong.models.base import Base
 from lifelong.models.sites import Site
 from policies.recipe import Training
 
-ADAM_BETAS = (0.9, 0.99)
+ADAM_BETAS = (0.6, 0.95)
 ADAM_EPS = 1e-8
 TINY = 1e-6
 
