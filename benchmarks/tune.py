@@ -56,6 +56,7 @@ _CLOSED = {
 # A value at one token of the last layer is read by no later one.
 _LAYERS = ((-4,), (-3,), (-2,))
 _SPANS = ((-4, -3), (-3, -2), (-4, -3, -2))
+_RADII = (3.0, 10.0, 30.0, 100.0)
 _NOTES = {"method.form": ("Fact: {}\n", "{} ", "Updated information: {}\n"), "method.relevance": (0.0, 0.5, 2.0)}
 SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "coachhook": {
@@ -68,12 +69,12 @@ SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "elder": {**_SHARED, "method.guide": (0.01, 0.1, 1.0), "method.within": (2, 4, 8)},
     "emmet": {**_CLOSED, "method.layers": _LAYERS, "method.ridge": (0.01, 0.1, 1.0)},
     "eren": {**_NOTES, "method.notes": (1, 2)},
-    "grace": {"method.layer": (-3, -2, -1), "method.radius": (0.3, 1.0, 3.0, 10.0), "method.rate": (0.3, 1.0)},
+    "grace": {"method.layer": (-4, -3, -2), "method.radius": _RADII, "method.rate": (0.3, 1.0)},
     "lemoe": {**_GRADIENT, "growth.facts_per_expert": (5, 20), "method.inner": (128, 256)},
     "lora": {**_SHARED, "experts.layers": ((-1,), (-2, -1))},
     "lte": {**_NOTES, "method.rate": (3e-4, 1e-3), "method.steps": (5, 10)},
     "malmen": {"method.rate": (0.3, 1.0, 3.0), "method.ridge": (1e-3, 1e-2, 0.1), "method.layers": ((-1,), (-2, -1))},
-    "melo": {**_GRADIENT, "method.layer": (-3, -2), "method.radius": (0.3, 1.0, 3.0, 10.0)},
+    "melo": {**_GRADIENT, "method.layer": (-3, -2), "method.radius": _RADII},
     "memit": {**_CLOSED, "method.layers": _SPANS, "method.preserve": (10.0, 100.0, 1000.0)},
     "memoe": {**_SHARED, "method.experts": (4, 8), "method.top": (1, 2)},
     "mocle": {**_SHARED, "method.clusters": (4, 8, 16), "method.temperature": (0.02, 0.05, 0.2)},
