@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lifelong.reports.plots import Series, line_plot
+from lifelong.reports.html import Html
+from lifelong.reports.plots import Series, as_file, bar_plot, line_plot
 
 Figures = Mapping[str, Any]
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +32,7 @@ COSTS: Mapping[str, tuple[str, ...]] = {
     "bytes an edit": ("bytes_per_edit",),
     "peak MB": ("peak_mb",),
 }
+DRAWN = ("reliability", "generality", "unrelated", "retention")
 STUDIED = {"reliability": "reliability", "generality": "generality", "locality": "same relation"}
 AS_PUBLISHED = ("grace", "melo", "scen")
 
@@ -69,7 +71,7 @@ def write_page(results: Results, docs: Path) -> None:
     plots = docs / "comparison"
     plots.mkdir(exist_ok=True)
     for name, figures in results.streams.items():
-        text = put(text, name, stream_table(name, figures, results))
+        text = put(text, name, f"{stream_table(name, figures, results)}\n\n{stream_plots(name, figures, plots)}")
     if results.steps:
         text = put(text, "editing step", step_table(results))
     if results.study:
@@ -100,6 +102,19 @@ def stream_table(name: str, by_recipe: Mapping[str, Figures], results: Results) 
         f" scored; seed {results.seed}, base `{results.base}`."
     )
     return f"{told}\n\n{_table(['recipe', *columns, *COSTS], rows)}"
+
+
+def stream_plots(name: str, by_recipe: Mapping[str, Figures], plots: Path) -> str:
+    """A bar for each recipe, a plot for each figure of DRAWN that the stream has probes for."""
+    parts = []
+    for title in DRAWN:
+        bars = {
+            recipe: _at(figures, COLUMNS[title]) for recipe, figures in sorted(by_recipe.items(), key=_default_first)
+        }
+        if any(value is not None for value in bars.values()):
+            path = plots / f"{name}-{title.replace(' ', '-')}.svg"
+            parts.append(_plot(bar_plot(f"{name}: {title}", bars, share=True), f"{title} of each recipe", path))
+    return " ".join(parts)
 
 
 def step_table(results: Results) -> str:
@@ -135,15 +150,19 @@ def study_part(results: Results, plots: Path) -> str:
             for recipe, by_size in sorted(results.study.items())
         ]
         drawn = line_plot(title, series, x_label="edits solved for at once", share=True, log_x=True)
-        path = plots / f"batch-sizes-{title}.svg"
-        path.write_text(drawn[drawn.index("<svg") : drawn.rindex("</svg>")] + "</svg>\n", encoding="utf-8")
-        parts.append(f"![{title} by batch size]({plots.name}/{path.name})")
+        parts.append(_plot(drawn, f"{title} by batch size", plots / f"batch-sizes-{title}.svg"))
     for recipe, by_size in sorted(results.study.items()):
         for size, figures in sorted(by_size.items()):
             rows.append([recipe, str(size), *(_share(_at(figures, COLUMNS[column])) for column in STUDIED.values())])
     first = next(iter(next(iter(results.study.values())).values()))
     told = f"{first['edits']} edits of CounterFact in one job; seed {results.seed}, base `{results.base}`."
     return "\n\n".join([told, " ".join(parts), _table(["recipe", "batch", *STUDIED], rows)])
+
+
+def _plot(drawn: Html, told: str, path: Path) -> str:
+    """Write a plot to `path`; how the page shows it."""
+    path.write_text(as_file(drawn), encoding="utf-8")
+    return f"![{told}]({path.parent.name}/{path.name})"
 
 
 def _at(figures: Figures, path: Sequence[str]) -> float | None:

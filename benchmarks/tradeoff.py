@@ -30,7 +30,7 @@ from lifelong.experts.expert import Expert
 from lifelong.experts.pack import alike as packs_of
 from lifelong.experts.pack import decode_pack, encode_pack
 from lifelong.models.base import EMBEDDED, Base, batches_by_length
-from lifelong.reports.plots import Series, line_plot
+from lifelong.reports.plots import Series, as_file, line_plot
 from policies.grouping import Groupable
 from policies.growth import expert_groups
 from policies.recipe import Recipe
@@ -153,8 +153,7 @@ def plotted(points: Sequence[dict[str, Any]], figure: str, label: str) -> str:
         )
         for name in names
     ]
-    drawn = line_plot("Generality with the right expert given", series, x_label=label, y_label="", log_x=True)
-    return drawn[drawn.index("<svg") : drawn.index("</svg>") + len("</svg>")] + "\n"
+    return as_file(line_plot("Generality with the right expert given", series, x_label=label, log_x=True))
 
 
 @click.command()

@@ -84,6 +84,12 @@ def bar_plot(title: str, bars: Mapping[str, float | None], *, share: bool = Fals
         return _as_html(figure, title)
 
 
+def as_file(figure: Html) -> str:
+    """A plot as an SVG file of its own."""
+    end = "</svg>"
+    return f"{figure[figure.index('<svg') : figure.rindex(end)]}{end}\n"
+
+
 def _line(axes: Axes, series: Series, index: int) -> None:
     x = [x for x, _ in series.points]
     y = [math.nan if y is None else y for _, y in series.points]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.compare import Plan
-from benchmarks.comparison_page import Results, put, step_table, stream_table
+from benchmarks.comparison_page import Results, put, step_table, stream_table, write_page
 from benchmarks.tune import MOST_TRIALS, SPACES, recipe_with, trials_of
 from lifelong.config import recipe_names
 from lifelong.editors import editor_of
@@ -41,6 +41,17 @@ def test_the_best_of_a_column_stands_out_and_a_column_without_probes_is_left_out
         "| default | **0.750** | 0.5 | - | 1,234 |",
         "| rome | 0.250 | - | - | - |",
     ]
+
+
+def test_a_stream_is_drawn_with_a_bar_for_each_recipe(tmp_path: Path) -> None:
+    page = tmp_path / "COMPARISON.md"
+    page.write_text("<!-- zsRE -->\n<!-- end of zsRE -->\n")
+    rows = {"rome": benched(0.25), "default": benched(0.75)}
+    write_page(Results("abc", 0, {}, {"zsRE": rows}, {}), tmp_path)
+    assert "![reliability of each recipe](comparison/zsRE-reliability.svg)" in page.read_text()
+    drawn = (tmp_path / "comparison" / "zsRE-reliability.svg").read_text()
+    assert all(word in drawn for word in ("<svg", "rome", "default", "0.25", "0.75"))
+    assert not (tmp_path / "comparison" / "zsRE-generality.svg").exists()
 
 
 def test_the_editing_step_is_told_as_a_ratio_to_the_default() -> None:
