@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ import click
 from benchmarks.comparison_page import Results, write_page
 from benchmarks.editing_step import editing_step
 from editlog.errors import LifelongError
-from lifelong.benching.run import bench
+from lifelong.benching.batches import bench_beside, in_batches_of
 from lifelong.config import recipe_names
 from lifelong.editors.preparation import CACHE_VARIABLE
 from lifelong.files import write_atomically
@@ -43,8 +42,6 @@ STUDIED = ("emmet", "malmen", "memit", "rome")
 STEP_EDITS = 128
 JOBS = 2
 """A stream is edited by so many jobs, so that there are earlier edits to retain."""
-NO_LIMITS = {"audit": {"locality": 0.0, "retention": 0.0}}
-"""The audit measures and stops nothing: with its limits a job whose method forgets or spoils is refused as a whole."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +74,6 @@ def run_step(result: Path, **asked: Any) -> None:
         write_atomically(result, json.dumps(editing_step(**asked)).encode())
 
 
-def run_bench(data: Path, out: Path, **asked: Any) -> None:
-    """A bench into the folder `out`; what the untouched base answers is shared with the benches beside it."""
-    shared, own = out.parent / "reference.jsonl", out / "reference.jsonl"
-    out.mkdir(exist_ok=True)
-    if shared.exists() and not own.exists():
-        shutil.copy(shared, own)
-    bench(data, out=out, **asked)
-    if not shared.exists():
-        write_atomically(shared, own.read_bytes())
-
-
 @dataclass(frozen=True)
 class Plan:
     """What is compared on what, and the folder where it is kept."""
@@ -112,21 +98,21 @@ class Plan:
         for stream in STREAMS:
             for recipe in self.recipes:
                 asked = {"recipe": recipe, "edits": self.edits, "per_job": -(-self.edits // JOBS)}
-                yield self._bench(f"{stream}-{self.edits}", stream, {**asked, "overrides": NO_LIMITS}, (stream, recipe))
+                yield self._bench(f"{stream}-{self.edits}", stream, asked, (stream, recipe))
 
     def studies(self) -> Iterator[Run]:
         """Each recipe that edits in batches, in one job, by powers of four up to all edits at once."""
         sizes = [4**power for power in range(8) if 4**power < self.study]
         for recipe in sorted(set(STUDIED) & set(self.recipes)):
             for size in (1,) if recipe == "rome" else (*sizes, self.study):
-                dials = {**NO_LIMITS, "method": {"batch_size": size}, "grouping": {"wave": max(32, self.study)}}
-                asked = {"recipe": recipe, "edits": self.study, "per_job": self.study, "overrides": dials}
+                asked = {"recipe": recipe, "edits": self.study, "per_job": self.study}
+                asked["overrides"] = in_batches_of(size, self.study)
                 yield self._bench(f"study-{self.study}", next(iter(STREAMS)), asked, ("study", recipe, str(size)))
 
     def _bench(self, folder: str, stream: str, asked: Mapping[str, Any], place: tuple[str, ...]) -> Run:
         out = self.out / f"{folder}-seed-{self.seed}" / "-".join(place[1:])
         every = {"model": self.model, "data": _source(stream), "seeds": (self.seed,), "out": out}
-        return Run(run_bench, {**asked, **every}, out / "result.json", place)
+        return Run(bench_beside, {**asked, **every}, out / "result.json", place)
 
 
 def _source(stream: str) -> Path:
@@ -162,7 +148,7 @@ def main(
     asked = [] if only_page else list(plan.studies()) if sequential_batch else everything
     os.environ[CACHE_VARIABLE] = str(plan.out / "cache")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.editing_step", "lifelong.benching.run"])
+    context.set_forkserver_preload(["benchmarks.editing_step", "lifelong.benching.batches"])
     with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as pool:
         finished = list(pool.map(Run.finish, asked))
     write_page(

@@ -37,7 +37,7 @@ class Point:
 
     `seconds_per_edit` is wall time of ingest, training, audit and publishing; `passes_per_edit` and `rows_per_edit` are
     forward passes of the model in it and the rows of them, as far as this process made them. All three are None where
-    the job was resumed.
+    the job was resumed. `within_limits`: whether the audit's locality and retention held to the recipe's limits.
     """
 
     __pydantic_config__ = _STRICT
@@ -53,6 +53,7 @@ class Point:
     passes_per_edit: float | None
     rows_per_edit: float | None
     bytes_per_edit: float | None
+    within_limits: bool
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from lifelong.evaluation.stream import Half, Stream, read_stream
 from lifelong.files import write_atomically
 from lifelong.jobs.progress import Silent
 from lifelong.models.edited import EditedModel
+from policies.audit import Limits
 
 if TYPE_CHECKING:
     from lifelong.jobs.progress import Progress
@@ -67,6 +68,18 @@ class Settings:
         for section, dials in self.overrides.items():
             merged[section] = {**merged.get(section, {}), **dials}
         return merged
+
+    @property
+    def limits(self) -> Limits:
+        """What the audit of each job is held against."""
+        audit = read_recipe(self.recipe, overrides=self.dials).audit
+        return Limits(audit.locality, audit.retention)
+
+    @property
+    def unlimited(self) -> dict[str, Any]:
+        """The dials with an audit that stops nothing, so that a stream goes on where a method loses or spoils facts."""
+        dials = self.dials
+        return {**dials, "audit": {**dials.get("audit", {}), "locality": 0.0, "retention": 0.0}}
 
     def measured(self, edited: EditedModel) -> EditedModel:
         """The model whose answers are measured: the published one, unless its gate is ablated."""
@@ -122,7 +135,7 @@ def bench(
     found = len(stream.facts) + stream.rejected
     if edits is not None and found < edits:
         raise UsageError(f"{stream.name} has {found} records, not {edits}; ask for --edits {found}")
-    with _folder(out) as folder:
+    with folder_of(out) as folder:
         kept = Kept(folder)
         kept.claim(_spec(stream, chosen))
         told = progress or Silent()
@@ -163,10 +176,10 @@ class _Bench:
 
     def _seeded(self, seed: int) -> _Seeded:
         settings, kept = self._settings, self._kept.within(f"seed-{seed}")
-        workspace = make_workspace(kept, model=settings.model, recipe=settings.recipe, overrides=settings.dials)
-        jobs = Jobs(workspace, self._stream, self._guard, kept, seed=seed, measured=settings.measured).run(
-            job_sizes(len(self._stream.facts), settings.per_job), self._progress
-        )
+        workspace = make_workspace(kept, model=settings.model, recipe=settings.recipe, overrides=settings.unlimited)
+        jobs = Jobs(
+            workspace, self._stream, self._guard, kept, seed=seed, limits=settings.limits, measured=settings.measured
+        ).run(job_sizes(len(self._stream.facts), settings.per_job), self._progress)
         rows = kept.lines("predictions", lambda: self._measure(workspace))
         predictions = [Prediction(**row) for row in rows]
         end = _end(predictions, self._probes)
@@ -313,7 +326,8 @@ def _spec(stream: Stream, settings: Settings) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _folder(out: str | Path | None) -> Iterator[Path]:
+def folder_of(out: str | Path | None) -> Iterator[Path]:
+    """The folder that was asked for, else one for the time being."""
     if out is not None:
         yield Path(out)
         return

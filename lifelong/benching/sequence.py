@@ -26,6 +26,7 @@ from lifelong.evaluation.run import bytes_an_edit
 from lifelong.evaluation.stream import Stream
 from lifelong.files import write_atomically
 from lifelong.models.edited import EditedModel
+from policies.audit import Limits, Score
 
 if TYPE_CHECKING:
     from lifelong.experts.bank import Route
@@ -75,10 +76,18 @@ class Jobs:
     """Edits a stream in sequence; each finished job and what was measured behind it are kept."""
 
     def __init__(
-        self, workspace: Workspace, stream: Stream, guard: ProbeGuard, kept: Kept, *, seed: int, measured: Measured
+        self,
+        workspace: Workspace,
+        stream: Stream,
+        guard: ProbeGuard,
+        kept: Kept,
+        *,
+        seed: int,
+        limits: Limits,
+        measured: Measured,
     ) -> None:
         self._workspace, self._stream, self._guard = workspace, stream, guard
-        self._kept, self._seed, self._measured = kept, seed, measured
+        self._kept, self._seed, self._limits, self._measured = kept, seed, limits, measured
         self._answers: dict[tuple[str, str, tuple[str, ...]], str] = {}
 
     def run(self, sizes: Sequence[int], progress: Progress | None = None) -> list[Job]:
@@ -117,6 +126,7 @@ class Jobs:
             passes_per_edit=work.passes / (behind - first) if whole else None,
             rows_per_edit=work.rows / (behind - first) if whole else None,
             bytes_per_edit=bytes_an_edit(self._workspace.experts()),
+            within_limits=all(self._holds(report) for report in reports),
         )
         right = {facts[p.fact].digest: p.exact for p in predictions if p.measure == "reliability"}
         refused = [each for report in reports for each in (*report.failed, *report.held)]
@@ -150,6 +160,13 @@ class Jobs:
                 )
             )
         return reports
+
+    def _holds(self, report: JobReport) -> bool:
+        """What the audit would have said, had it had the recipe's limits."""
+        counted = report.metrics.counts
+        locality = Score(counted.get("near_misses_as_base", 0), counted.get("near_misses", 0))
+        retention = Score(counted.get("older_edits_right", 0), counted.get("older_edits", 0))
+        return self._limits.held_by(locality, retention)
 
     def _ask(self, edited: EditedModel, behind: int) -> tuple[list[Prediction], tuple[Fact, ...]]:
         """Every scored fact of the stream so far, its rephrases, and where its prompts out of scope are routed."""

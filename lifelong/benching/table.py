@@ -42,10 +42,21 @@ def _curve(details: Details) -> str:
             f"seed {p.seed}, {p.edits}",
             *map(share, (p.reliability, p.generality, p.recall, p.precision, p.right_fact)),
             *("-" if cost is None else f"{cost:.3g}" for cost in (p.seconds_per_edit, p.rows_per_edit)),
+            "passed" if p.within_limits else "failed",
         ]
         for p in details.curve
     ]
-    header = ["after edits", "reliability", "generality", "recall", "precision", "right fact", "s an edit", "rows"]
+    header = [
+        "after edits",
+        "reliability",
+        "generality",
+        "recall",
+        "precision",
+        "right fact",
+        "s an edit",
+        "rows",
+        "audit",
+    ]
     return _table(header, rows)
 
 

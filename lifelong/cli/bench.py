@@ -33,6 +33,14 @@ def _dials(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
     return found
 
 
+def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Sizes with commas between them."""
+    try:
+        return tuple(dict.fromkeys(int(size) for size in (value or "").split(",") if size.strip()))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of sizes, such as 1,64,4096") from None
+
+
 @click.command()
 @click.option(
     "--data",
@@ -52,11 +60,16 @@ def _dials(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 @click.option("--ablate", multiple=True, callback=_names, metavar="NAMES", help="Leave parts out; see below.")
 @click.option("--set", "overrides", multiple=True, callback=_dials, metavar="SECTION.DIAL=JSON", help="Set a dial.")
 @click.option("--per-job", type=click.IntRange(min=1), help="Edits a job [default: 500 or more, at most ten jobs].")
+@click.option(
+    "--batch-sizes", "sizes", callback=_sizes, metavar="N,N,...", help="Bench once for each size of batch; see below."
+)
 @click.option("--half", type=click.Choice(["test", "tuning", "all"]), default="test", help="Which records are scored.")
 @click.option("--pool", "pools", type=_FILE, multiple=True, help="A file of prompts that no edit is about.")
 @click.option("--text", type=_FILE, help="A file of running text.")
 @json_option
-def bench(data: tuple[Path, ...], seeds: tuple[int, ...], as_json: bool, **settings: Any) -> None:
+def bench(
+    data: tuple[Path, ...], seeds: tuple[int, ...], sizes: tuple[int, ...], as_json: bool, **settings: Any
+) -> None:
     """Bench a recipe on a stream of edits.
 
     Needs no workspace. The records are edited in sequence by real jobs; those of the test half (by the hash of the
@@ -70,19 +83,32 @@ def bench(data: tuple[Path, ...], seeds: tuple[int, ...], as_json: bool, **setti
 
     --ablate gate, near-miss, contexts, isolation.
 
+    --batch-sizes, for recipes that solve for facts in batches (method.batch_size): all edits in one job, a bench for
+    each size; 1 is sequential editing, the number of edits one batch of all. DIR has batch-sizes.html.
+
     With --out, DIR holds the workspaces, result.json, report.html and each seed's predictions.jsonl; the same command
-    again carries a killed bench on. Exit code 0 once measured, whatever the figures are.
+    again carries a killed bench on. An audit's verdict is recorded and stops nothing here. Exit code 0 once measured,
+    whatever the figures are.
 
     \b
     Examples:
       lifelong bench --recipe default --data counterfact.json --edits 1000 --seed 0 --json
       lifelong bench --data zsre.json --seed 0 --seed 1 --with ceiling,comparators --out zsre-bench
       lifelong bench --data counterfact.json --data zsre.json --repeats 100 --contradictions 20
+      lifelong bench --recipe memit --data counterfact.json --batch-sizes 1,16,256 --out sizes
     """
+    from lifelong.benching.batches import bench_batches, format_batches
     from lifelong.benching.run import bench as run_bench
     from lifelong.benching.table import format_result
     from lifelong.cli.progress import progress_bar
 
-    with progress_bar() as progress:
-        result = run_bench(data, seeds=seeds or (0,), progress=progress, **settings)
-    emit(result.to_dict(), as_json, lambda: format_result(result))
+    settings["seeds"] = seeds or (0,)
+    if sizes:
+        with progress_bar() as progress:
+            results = bench_batches(data, sizes, progress=progress, **settings)
+        told = {str(size): result.to_dict() for size, result in results.items()}
+        emit({"batch_sizes": told}, as_json, lambda: format_batches(results))
+    else:
+        with progress_bar() as progress:
+            result = run_bench(data, progress=progress, **settings)
+        emit(result.to_dict(), as_json, lambda: format_result(result))

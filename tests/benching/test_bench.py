@@ -73,6 +73,14 @@ def test_the_curve_has_a_point_for_each_job_and_old_edits_are_asked_again_at_the
     assert result.retention.exact == 1.0
 
 
+def test_a_job_below_the_limits_is_told_and_does_not_stop_the_stream(stream, settings):
+    spoils = {**settings, "recipe": "lora", "overrides": {"method": {"steps": 30, "rate": 0.05}}}
+    points = bench(stream, **spoils).bench.curve
+    assert [point.edits for point in points] == [7, 12]
+    assert [point.within_limits for point in points] == [True, False]
+    assert points[-1].bytes_per_edit
+
+
 def test_a_bench_asked_for_again_measures_nothing_again(result, stream, settings, out):
     class NoStage:
         def stage(self, name, total):
