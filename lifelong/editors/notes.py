@@ -54,7 +54,8 @@ class ReadingRouter:
     """The gate finds notes for a prompt, the base judges each, and those that it finds relevant are read.
 
     At most `most` notes, of different keys, each within the gate's threshold; one is relevant where `relevance` is
-    above `least`. Where none is, the prompt is a miss. Experts that are always on act beside the notes.
+    above `least`; at 0 the gate's word is enough. Where none is, the prompt is a miss. Experts that are always on act
+    beside the notes.
     """
 
     scoped = True
@@ -80,7 +81,7 @@ class ReadingRouter:
         base = self._scene.base
         notes = {seq: self._scene.route_to(seq).note for seq in found}
         if base.fits("".join((*notes.values(), prompt))):
-            found = [seq for seq in found if relevance(base, notes[seq], prompt) > self._least]
+            found = [seq for seq in found if not self._least or relevance(base, notes[seq], prompt) > self._least]
         else:  # what cannot be read is not relevant
             found = []
         if not found:
