@@ -8,7 +8,6 @@ Yoon et al., 2024, "Is Bigger Edit Batch Size Always Better?" (arXiv 2405.00664)
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,9 @@ def in_batches_of(size: int, edits: int) -> dict[str, dict[str, int]]:
 def bench_beside(data: str | Path | Sequence[str | Path], out: Path, **asked: Any) -> Result:
     """A bench into the folder `out`; what the untouched base answers is shared with the benches beside it."""
     shared, own = out.parent / "reference.jsonl", out / "reference.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
     if shared.exists() and not own.exists():
-        shutil.copy(shared, own)
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(own, shared.read_bytes())
     result = bench(data, out=out, **asked)
     if own.exists() and not shared.exists():  # a stream without prompts out of scope asks the base nothing
         write_atomically(shared, own.read_bytes())
