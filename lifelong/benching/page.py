@@ -20,12 +20,14 @@ def render(result: Result) -> str:
 
 
 def _what(result: Result, details: Details) -> Html:
+    below = ", ".join(str(point.edits) for point in details.curve if not point.within_limits)
     told = {
         "data": f"{details.data.file}, {result.edits} edits, scored: {details.data.half} half",
         "model": result.model,
         "seeds": ", ".join(map(str, details.seeds)),
         "left out": ", ".join(details.ablated) or "nothing",
         "dials": ", ".join(f"{s}.{d} = {v}" for s, dials in details.overrides.items() for d, v in dials.items()) or "-",
+        "audit": f"below the recipe's limits after {below} edits" if below else "within the recipe's limits",
         **{name: value for name, value in details.environment.items() if value is not None},
     }
     return section("What was benched", pairs(told))

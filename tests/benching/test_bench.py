@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from editlog.errors import UsageError
+from lifelong.benching.page import render
 from lifelong.benching.result import Result, check, schema
 from lifelong.benching.run import bench
 from lifelong.benching.table import format_result
@@ -75,7 +76,9 @@ def test_the_curve_has_a_point_for_each_job_and_old_edits_are_asked_again_at_the
 
 def test_a_job_below_the_limits_is_told_and_does_not_stop_the_stream(stream, settings):
     spoils = {**settings, "recipe": "lora", "overrides": {"method": {"steps": 30, "rate": 0.05}}}
-    points = bench(stream, **spoils).bench.curve
+    spoilt = bench(stream, **spoils)
+    points = spoilt.bench.curve
+    assert "below the recipe&#x27;s limits after 12 edits" in render(spoilt)
     assert [point.edits for point in points] == [7, 12]
     assert [point.within_limits for point in points] == [True, False]
     assert points[-1].bytes_per_edit
