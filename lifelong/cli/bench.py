@@ -35,10 +35,10 @@ def _dials(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...])
 
 def _sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...]:
     """Sizes with commas between them."""
-    try:
-        return tuple(dict.fromkeys(int(size) for size in (value or "").split(",") if size.strip()))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of sizes, such as 1,64,4096") from None
+    words = [word.strip() for word in (value or "").split(",") if word.strip()]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise click.BadParameter(f"{value!r} is not a list of sizes, such as 1,64,4096")
+    return tuple(dict.fromkeys(map(int, words)))
 
 
 @click.command()

@@ -40,6 +40,7 @@ def test_a_recipe_without_batches_is_refused_before_any_work(asked: list[str]) -
     ran = CliRunner().invoke(main, [*asked[:3], "--recipe", "grace", "--batch-sizes", "1,4"])
     assert ran.exit_code == 2
     assert "grace does not solve for facts in batches" in ran.output
-    ran = CliRunner().invoke(main, [*asked[:3], "--recipe", "emmet", "--batch-sizes", "few"])
-    assert ran.exit_code == 2
-    assert "not a list of sizes" in ran.output
+    for sizes in ("few", "0,4", "-1"):
+        ran = CliRunner().invoke(main, [*asked[:3], "--recipe", "emmet", "--batch-sizes", sizes])
+        assert ran.exit_code == 2
+        assert "not a list of sizes" in ran.output
