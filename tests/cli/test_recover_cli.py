@@ -76,3 +76,17 @@ def test_a_damaged_pack_is_put_aside_and_its_facts_are_trained_again(copy: Cli, 
     again = copy("experts", "list", "--json").json
     assert sorted(row["facts"] for row in again) == sorted(row["facts"] for row in experts.values())
     assert {digest for digest, row in experts.items() if row["pack"] != pack.stem} <= {row["hash"] for row in again}
+
+
+def test_a_wave_that_is_trained_again_as_a_whole_gives_the_same_experts(copy: Cli) -> None:
+    experts = copy("experts", "list", "--json").json
+    packs = {row["pack"] for row in experts}
+    for pack in packs:
+        path = copy.home / "experts" / f"{pack}.safetensors"
+        raw = bytearray(path.read_bytes())
+        raw[-1] ^= 1
+        path.write_bytes(raw)
+    done = copy("log", "recover", "--json")
+    assert (done.code, set(done.json["packs"]), done.json["to_train_again"]) == (0, packs, len(experts))
+    assert copy("run").code in (0, 3)
+    assert {row["hash"] for row in copy("experts", "list", "--json").json} == {row["hash"] for row in experts}
