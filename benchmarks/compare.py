@@ -6,9 +6,10 @@
     benchmarks/compare.sh --at-once 8           # eight runs at a time
 
 Three parts, each of runs in processes of their own: a `lifelong bench` of each recipe on each stream, the editing step
-of each recipe (`benchmarks.editing_step`), and the study *is bigger edit batch size always better?*, a bench of each
-recipe that edits in batches for each size. What is finished is kept under --out, by base model, and the same command
-again carries on, a bench from where it was killed; a run that fails is told and tried again the next time.
+of each recipe (`benchmarks.editing_step`), and the study *is bigger edit batch size always better?*, for each recipe
+that edits in batches what `lifelong bench --batch-sizes` is. What is finished is kept under --out, by base model, and
+the same command again carries on, a bench from where it was killed; a run that fails is told and tried again the next
+time. The figures of all that was ever finished stand in docs/comparison/results.jsonl, and the page is made of those.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from typing import Any
 
 import click
 
-from benchmarks.comparison_page import Results, write_page
+from benchmarks.comparison_page import Place, Results, write_page
 from benchmarks.editing_step import editing_step
 from editlog.errors import LifelongError
-from lifelong.benching.batches import bench_beside, in_batches_of
+from lifelong.benching.batches import batch_folder, bench_batches, bench_beside, sharing_reference
 from lifelong.config import recipe_names
 from lifelong.editors.preparation import CACHE_VARIABLE
 from lifelong.files import write_atomically
@@ -46,32 +47,42 @@ JOBS = 2
 
 @dataclass(frozen=True)
 class Run:
-    """One run: what is called with what, where its result is kept, and its place in the page's results."""
+    """One run: what is called with what, and where its results are kept, by their places on the page."""
 
-    action: Callable[..., None]
+    action: Callable[..., object]
     arguments: Mapping[str, Any]
-    result: Path
-    place: tuple[str, ...]
+    results: Mapping[Place, Path]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(path.exists() for path in self.results.values())
 
     def finish(self) -> bool:
         """Run it here unless it is finished; whether it is now."""
-        if self.result.exists():
+        if self.finished:
             return True
-        self.result.parent.mkdir(parents=True, exist_ok=True)
         began, end = time.monotonic(), "done"
         try:
             self.action(**self.arguments)
         except (LifelongError, RuntimeError, ValueError, ArithmeticError) as error:
             end = f"failed: {error}"
-        click.echo(f"{' '.join(self.place)}: {end} after {time.monotonic() - began:.0f} s", err=True)
-        return self.result.exists()
+        click.echo(f"{' '.join(next(iter(self.results))[:2])}: {end} after {time.monotonic() - began:.0f} s", err=True)
+        return self.finished
 
 
 def run_step(result: Path, **asked: Any) -> None:
     """The editing step of a recipe, with nothing prepared before; the figures are kept in `result`."""
+    result.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lifelong-cache-") as cache:
         os.environ[CACHE_VARIABLE] = cache
         write_atomically(result, json.dumps(editing_step(**asked)).encode())
+
+
+def run_study(out: Path, **asked: Any) -> None:
+    """A bench for each batch size, in one process; the untouched base is asked once for all studied recipes."""
+    with sharing_reference(out):
+        bench_batches(out=out, **asked)
 
 
 @dataclass(frozen=True)
@@ -91,28 +102,30 @@ class Plan:
         for recipe in self.recipes:
             result = self.out / f"steps-{edits}" / f"{recipe}.json"
             asked = {"recipe": recipe, "model": self.model, "data": _source(next(iter(STREAMS))), "edits": edits}
-            yield Run(run_step, {**asked, "result": result}, result, ("steps", recipe))
+            yield Run(run_step, {**asked, "result": result}, {("steps", recipe): result})
 
     def benches(self) -> Iterator[Run]:
         """Each recipe on each stream."""
         for stream in STREAMS:
             for recipe in self.recipes:
                 asked = {"recipe": recipe, "edits": self.edits, "per_job": -(-self.edits // JOBS)}
-                yield self._bench(f"{stream}-{self.edits}", stream, asked, (stream, recipe))
+                out = self.out / f"{stream}-{self.edits}-seed-{self.seed}" / recipe
+                yield Run(
+                    bench_beside, {**asked, **self._every(stream), "out": out}, {(stream, recipe): out / "result.json"}
+                )
 
     def studies(self) -> Iterator[Run]:
         """Each recipe that edits in batches, in one job, by powers of four up to all edits at once."""
-        sizes = [4**power for power in range(8) if 4**power < self.study]
+        powers = [4**power for power in range(8) if 4**power < self.study]
         for recipe in sorted(set(STUDIED) & set(self.recipes)):
-            for size in (1,) if recipe == "rome" else (*sizes, self.study):
-                asked = {"recipe": recipe, "edits": self.study, "per_job": self.study}
-                asked["overrides"] = in_batches_of(size, self.study)
-                yield self._bench(f"study-{self.study}", next(iter(STREAMS)), asked, ("study", recipe, str(size)))
+            sizes = (1,) if recipe == "rome" else (*powers, self.study)
+            asked = {"recipe": recipe, "sizes": sizes, "edits": self.study, **self._every(next(iter(STREAMS)))}
+            out = self.out / f"study-{self.study}-seed-{self.seed}" / recipe
+            results = {("study", recipe, str(size)): batch_folder(out, size) / "result.json" for size in sizes}
+            yield Run(run_study, {**asked, "out": out}, results)
 
-    def _bench(self, folder: str, stream: str, asked: Mapping[str, Any], place: tuple[str, ...]) -> Run:
-        out = self.out / f"{folder}-seed-{self.seed}" / "-".join(place[1:])
-        every = {"model": self.model, "data": _source(stream), "seeds": (self.seed,), "out": out}
-        return Run(bench_beside, {**asked, **every}, out / "result.json", place)
+    def _every(self, stream: str) -> dict[str, Any]:
+        return {"model": self.model, "data": _source(stream), "seeds": (self.seed,)}
 
 
 def _source(stream: str) -> Path:
@@ -151,9 +164,8 @@ def main(
     context.set_forkserver_preload(["benchmarks.editing_step", "lifelong.benching.batches"])
     with ProcessPoolExecutor(at_once, mp_context=context, max_tasks_per_child=1) as pool:
         finished = list(pool.map(Run.finish, asked))
-    write_page(
-        Results.of(base, seed, {run.place: run.result for run in everything if run.result.exists()}), Path("docs")
-    )
+    results = {place: path for run in everything for place, path in run.results.items() if path.exists()}
+    write_page(Results.of(base, seed, results, Path("docs")), Path("docs"))
     sys.exit(0 if all(finished) else 1)
 
 

@@ -1,11 +1,12 @@
 """The measured parts of docs/COMPARISON.md, and its plots as SVG files beside it in docs/comparison/.
 
 What people wrote on the page stays: each measured part stands between `<!-- NAME -->` and `<!-- end of NAME -->`, and
-is put there anew.
+is put there anew. The figures behind it are docs/comparison/results.jsonl, a line for each run that was finished.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from lifelong.reports.html import Html
 from lifelong.reports.plots import Series, as_file, bar_plot, line_plot
 
 Figures = Mapping[str, Any]
+Place = tuple[str, ...]
+"""Where figures stand: ("steps", recipe), (stream, recipe), or ("study", recipe, batch size)."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "reliability": ("reliability", "exact"),
     "generality": ("generality", "exact"),
@@ -37,31 +40,68 @@ STUDIED = {"reliability": "reliability", "generality": "generality", "locality":
 AS_PUBLISHED = ("grace", "melo", "scen")
 
 
+RESULTS = Path("comparison") / "results.jsonl"
+
+
 @dataclass(frozen=True)
 class Results:
-    """What is finished: `steps` by recipe, `streams` by stream and recipe, `study` by recipe and batch size."""
+    """The figures of what is finished on one base with one seed, by their places."""
 
     base: str
     seed: int
-    steps: Mapping[str, Figures]
-    streams: Mapping[str, Mapping[str, Figures]]
-    study: Mapping[str, Mapping[int, Figures]]
+    figures: Mapping[Place, Figures]
 
     @classmethod
-    def of(cls, base: str, seed: int, finished: Mapping[tuple[str, ...], Path]) -> Results:
-        """Read the results, each at its place: ("steps", recipe), (stream, recipe) or ("study", recipe, size)."""
-        steps: dict[str, Figures] = {}
-        streams: dict[str, dict[str, Figures]] = {}
-        study: dict[str, dict[int, Figures]] = {}
-        for (part, recipe, *size), path in finished.items():
-            figures = json.loads(path.read_text(encoding="utf-8"))
-            if part == "steps":
-                steps[recipe] = figures
-            elif size:
-                study.setdefault(recipe, {})[int(size[0])] = figures
-            else:
-                streams.setdefault(part, {})[recipe] = figures
-        return cls(base, seed, steps, streams, study)
+    def of(cls, base: str, seed: int, finished: Mapping[Place, Path], docs: Path) -> Results:
+        """What RESULTS in `docs` holds of this base, seed and number of edits, and what was `finished` since."""
+        known: dict[Place, Figures] = {}
+        with contextlib.suppress(FileNotFoundError):
+            rows = map(json.loads, (docs / RESULTS).read_text(encoding="utf-8").splitlines())
+            known = {tuple(row["place"]): row["figures"] for row in rows if (row["base"], row["seed"]) == (base, seed)}
+        new: dict[Place, Figures] = {}
+        for place, path in finished.items():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            new[place] = found if place[0] == "steps" else figures_of(found)
+        edits = {place[0]: found["edits"] for place, found in new.items()}
+        alike = {place: old for place, old in known.items() if edits.get(place[0]) in (None, old["edits"])}
+        return cls(base, seed, {**alike, **new})
+
+    @property
+    def steps(self) -> dict[str, Figures]:
+        """Those of the editing step, by recipe."""
+        return {recipe: found for (part, recipe, *_), found in self.figures.items() if part == "steps"}
+
+    @property
+    def streams(self) -> dict[str, dict[str, Figures]]:
+        """Those of each stream, by recipe."""
+        by_stream: dict[str, dict[str, Figures]] = {}
+        for (part, recipe, *_), found in self.figures.items():
+            if part not in ("steps", "study"):
+                by_stream.setdefault(part, {})[recipe] = found
+        return by_stream
+
+    @property
+    def study(self) -> dict[str, dict[int, Figures]]:
+        """Those of the batch sizes, by recipe and size."""
+        by_recipe: dict[str, dict[int, Figures]] = {}
+        for (part, recipe, *size), found in self.figures.items():
+            if part == "study":
+                by_recipe.setdefault(recipe, {})[int(size[0])] = found
+        return by_recipe
+
+    def lines(self) -> str:
+        """What RESULTS holds of them."""
+        rows = (
+            {"place": place, "base": self.base, "seed": self.seed, "figures": found}
+            for place, found in sorted(self.figures.items())
+        )
+        return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def figures_of(result: Figures) -> Figures:
+    """What the page tells of a bench: its size, and each column."""
+    size = {"edits": result["edits"], "jobs": len(result["bench"]["curve"]), "scored": result["counts"]["facts"]}
+    return {**size, **{title: _at(result, path) for title, path in {**COLUMNS, **COSTS}.items()}}
 
 
 def write_page(results: Results, docs: Path) -> None:
@@ -77,6 +117,7 @@ def write_page(results: Results, docs: Path) -> None:
     if results.study:
         text = put(text, "batch sizes", study_part(results, plots))
     path.write_text(text, encoding="utf-8")
+    (docs / RESULTS).write_text(results.lines(), encoding="utf-8")
 
 
 def put(text: str, name: str, block: str) -> str:
@@ -89,28 +130,25 @@ def put(text: str, name: str, block: str) -> str:
 
 def stream_table(name: str, by_recipe: Mapping[str, Figures], results: Results) -> str:
     """One row a recipe, the best of each column in bold; columns that the stream has no probes for are left out."""
-    found = {title: [_at(figures, path) for figures in by_recipe.values()] for title, path in COLUMNS.items()}
+    found = {title: [figures[title] for figures in by_recipe.values()] for title in COLUMNS}
     best = {title: max(known) for title, values in found.items() if (known := [v for v in values if v is not None])}
-    columns = {title: COLUMNS[title] for title in best}
     rows = []
     for recipe, figures in sorted(by_recipe.items(), key=_default_first):
-        shares = [_share(_at(figures, path), best[title]) for title, path in columns.items()]
-        rows.append([recipe, *shares, *(_number(_at(figures, path)) for path in COSTS.values())])
+        shares = [_share(figures[title], best[title]) for title in best]
+        rows.append([recipe, *shares, *(_number(figures[title]) for title in COSTS)])
     first = next(iter(by_recipe.values()))
     told = (
-        f"{first['edits']} edits of {name} in {len(first['bench']['curve'])} jobs, {first['counts']['facts']} of them"
-        f" scored; seed {results.seed}, base `{results.base}`."
+        f"{first['edits']} edits of {name} in {first['jobs']} jobs, {first['scored']} of them scored; seed"
+        f" {results.seed}, base `{results.base}`."
     )
-    return f"{told}\n\n{_table(['recipe', *columns, *COSTS], rows)}"
+    return f"{told}\n\n{_table(['recipe', *best, *COSTS], rows)}"
 
 
 def stream_plots(name: str, by_recipe: Mapping[str, Figures], plots: Path) -> str:
     """A bar for each recipe, a plot for each figure of DRAWN that the stream has probes for."""
     parts = []
     for title in DRAWN:
-        bars = {
-            recipe: _at(figures, COLUMNS[title]) for recipe, figures in sorted(by_recipe.items(), key=_default_first)
-        }
+        bars = {recipe: figures[title] for recipe, figures in sorted(by_recipe.items(), key=_default_first)}
         if any(value is not None for value in bars.values()):
             path = plots / f"{name}-{title.replace(' ', '-')}.svg"
             parts.append(_plot(bar_plot(f"{name}: {title}", bars, share=True), f"{title} of each recipe", path))
@@ -146,14 +184,14 @@ def study_part(results: Results, plots: Path) -> str:
     parts, rows = [], []
     for title, column in STUDIED.items():
         series = [
-            Series(recipe, [(size, _at(figures, COLUMNS[column])) for size, figures in sorted(by_size.items())])
+            Series(recipe, [(size, figures[column]) for size, figures in sorted(by_size.items())])
             for recipe, by_size in sorted(results.study.items())
         ]
         drawn = line_plot(title, series, x_label="edits solved for at once", share=True, log_x=True)
         parts.append(_plot(drawn, f"{title} by batch size", plots / f"batch-sizes-{title}.svg"))
     for recipe, by_size in sorted(results.study.items()):
         for size, figures in sorted(by_size.items()):
-            rows.append([recipe, str(size), *(_share(_at(figures, COLUMNS[column])) for column in STUDIED.values())])
+            rows.append([recipe, str(size), *(_share(figures[column]) for column in STUDIED.values())])
     first = next(iter(next(iter(results.study.values())).values()))
     told = f"{first['edits']} edits of CounterFact in one job; seed {results.seed}, base `{results.base}`."
     return "\n\n".join([told, " ".join(parts), _table(["recipe", "batch", *STUDIED], rows)])

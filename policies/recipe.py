@@ -93,7 +93,9 @@ class Audit(_Section):
     """The limits below which nothing, or less, is published. Shares of greedy answers.
 
     `locality`: near misses that must answer as the base does. `retention`: of `sample` older edits, the share
-    that must still be answered with their target; every `full_days` a job asks all of them.
+    that must still be answered with their target; every `full_days` a job asks all of them. `unanswered`: whether facts
+    that are not answered, and so fail, are taken out of weights that they share with others (`forget`, round by round
+    until all that is left is answered) or stay in them (`keep`).
     """
 
     locality: Share = 0.98
@@ -101,6 +103,7 @@ class Audit(_Section):
     sample: Annotated[int, Field(ge=0)] = 64
     full_days: Annotated[float, Field(ge=0, le=100_000)] = 7.0
     max_new_tokens: Annotated[int, Field(ge=1, le=1024)] = 24
+    unanswered: Literal["forget", "keep"] = "forget"
 
 
 class Routing(_Section):

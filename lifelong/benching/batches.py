@@ -8,7 +8,8 @@ Yoon et al., 2024, "Is Bigger Edit Batch Size Always Better?" (arXiv 2405.00664)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lifelong.benching.result import Result
 from lifelong.benching.run import bench, folder_of
 from lifelong.config import read_recipe
 from lifelong.editors import editor_of
+from lifelong.editors.measuring import shared_measurements
 from lifelong.evaluation.stream import read_stream
 from lifelong.evaluation.table import columns, share
 from lifelong.files import write_atomically
@@ -28,21 +30,32 @@ LEAST_WAVE = 32
 _FIGURES = ("reliability", "generality", "unrelated", "same relation", "same subject", "retention")
 
 
+def batch_folder(out: Path, size: int) -> Path:
+    """Where `bench_batches` keeps the bench of a size."""
+    return out / f"batch-{size}"
+
+
 def in_batches_of(size: int, edits: int) -> dict[str, dict[str, int]]:
     """Dials, section by section, by which `edits` facts of one job are solved for in batches of `size`."""
     return {"method": {"batch_size": size}, "grouping": {"wave": max(LEAST_WAVE, edits)}}
 
 
-def bench_beside(data: str | Path | Sequence[str | Path], out: Path, **asked: Any) -> Result:
-    """A bench into the folder `out`; what the untouched base answers is shared with the benches beside it."""
-    shared, own = out.parent / "reference.jsonl", out / "reference.jsonl"
+@contextlib.contextmanager
+def sharing_reference(folder: Path) -> Iterator[None]:
+    """What the untouched base answers to the bench made in `folder` meanwhile is shared with those beside it."""
+    shared, own = folder.parent / "reference.jsonl", folder / "reference.jsonl"
     if shared.exists() and not own.exists():
-        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(own, shared.read_bytes())
-    result = bench(data, out=out, **asked)
+    yield
     if own.exists() and not shared.exists():  # a stream without prompts out of scope asks the base nothing
         write_atomically(shared, own.read_bytes())
-    return result
+
+
+def bench_beside(data: str | Path | Sequence[str | Path], out: Path, **asked: Any) -> Result:
+    """A bench into the folder `out`, which shares the reference of the benches beside it."""
+    with sharing_reference(out):
+        return bench(data, out=out, **asked)
 
 
 def bench_batches(
@@ -66,13 +79,13 @@ def bench_batches(
     if edits is None:
         edits = len(read_stream(data).facts)
     results = {}
-    with folder_of(out) as folder:
+    with folder_of(out) as folder, shared_measurements():
         for size in sizes:
             merged = {name: dict(dials) for name, dials in (overrides or {}).items()}
             for section_, dials in in_batches_of(size, edits).items():
                 merged[section_] = {**merged.get(section_, {}), **dials}
             kept = {**asked, "edits": edits, "per_job": edits, "overrides": merged, "progress": progress or Silent()}
-            results[size] = bench_beside(data, folder / f"batch-{size}", **kept)
+            results[size] = bench_beside(data, batch_folder(folder, size), **kept)
         write_atomically(folder / "batch-sizes.html", render_batches(results).encode())
     return results
 

@@ -77,9 +77,12 @@ class Settings:
 
     @property
     def unlimited(self) -> dict[str, Any]:
-        """The dials with an audit that stops nothing, so that a stream goes on where a method loses or spoils facts."""
+        """The dials with an audit that only measures, so that a stream goes on where a method loses or spoils facts.
+
+        What is not answered stays in weights that facts share, as in the papers: taken out, the rest would look better.
+        """
         dials = self.dials
-        return {**dials, "audit": {**dials.get("audit", {}), "locality": 0.0, "retention": 0.0}}
+        return {**dials, "audit": {**dials.get("audit", {}), "locality": 0.0, "retention": 0.0, "unanswered": "keep"}}
 
     def measured(self, edited: EditedModel) -> EditedModel:
         """The model whose answers are measured: the published one, unless its gate is ablated."""

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lifelong.editors import Dials, Edit, Editor, Lesson, Outcome, Wave
 from lifelong.editors.covariance import covariances
+from lifelong.editors.measuring import measured_once
 from lifelong.editors.reading import one_site, read, subject_end
 from lifelong.editors.routers import AlwaysOn, Router, Scene
 from lifelong.editors.state import State
@@ -111,9 +112,11 @@ class ClosedFormEditor(Editor):
         """Measure keys and residuals of the wave and insert it; see `Editor.fit`. Nothing is drawn from `seed`."""
         sites = self._sites(base)
         lessons = wave.lessons
-        rows = _rows(base, lessons, self.dials)
-        keys = _keys(base, sites, rows, len(lessons))
-        values = self._values(base, sites[-1], rows, steps, advance)
+        shape = self.dials.model_dump_json(exclude={"batch_size"})
+        keys, values = measured_once(
+            (base.fingerprint, self.recipe.editor, shape, steps, tuple(lessons)),
+            lambda: self._measured(base, sites, lessons, steps, advance),
+        )
         before = Ledger.of(state) if state else _empty(sites)
         size = self.dials.batch_size or len(lessons)
         first = int(before.batches.max()) + 1 if len(before.batches) else 0
@@ -158,12 +161,20 @@ class ClosedFormEditor(Editor):
         sites = [one_site(base, layer, "mlp.down") for layer in self.dials.layers]
         return sorted(sites, key=lambda site: site.layer)
 
-    def _values(
-        self, base: Base, site: Site, rows: Sequence[Placed], steps: int | None, advance: Callable[[int], None] | None
-    ) -> Values:
+    def _measured(
+        self,
+        base: Base,
+        sites: Sequence[Site],
+        lessons: Sequence[Lesson],
+        steps: int | None,
+        advance: Callable[[int], None] | None,
+    ) -> tuple[dict[str, Tensor], Values]:
+        """The lessons' keys by site, float32 [facts, in], and their residuals at the last of them."""
         dials: ClosedDials = self.dials
+        rows = _rows(base, lessons, dials)
         fit = Fit(max(dials.steps, steps or 0), dials.rate, dials.stop_loss, dials.decay, dials.kl, dials.clamp)
-        return fit_values(base, site, site.path, rows, fit, advance=advance)
+        keys = _keys(base, sites, rows, len(lessons))
+        return keys, fit_values(base, sites[-1], sites[-1].path, rows, fit, advance=advance)
 
     def _inserted(self, base: Base, before: Ledger, added: Ledger) -> Ledger:
         """The ledger with `added` inserted behind `before`, batch by batch."""

@@ -26,6 +26,7 @@ from editlog.canonical import fold, sha256
 from lifelong.editors import Edit, Editor, Lesson, Outcome, Wave, as_groups
 from lifelong.editors.activations import UpperLayers
 from lifelong.editors.hypernetwork import Hypernetwork, normal_equation
+from lifelong.editors.measuring import measured_once
 from lifelong.editors.metatraining import MetaDials, meta_train
 from lifelong.editors.parallel import chunks_of
 from lifelong.editors.preparation import prepared
@@ -71,7 +72,9 @@ class MalmenEditor(Editor):
         sites, lessons = self._sites(base), wave.lessons
         rows = wave_rows(base, Wave(as_groups(lessons)), contexts=self.dials.contexts, near_misses=0)
         networks = self._networks(base, sites)
-        pairs = signals(base, sites, rows)
+        where = tuple(site.path for site in sites)
+        asked = (base.fingerprint, "malmen", where, self.dials.contexts, tuple(lessons))
+        pairs = measured_once(asked, lambda: signals(base, sites, rows))
         start = len(state.facts) if state else 0
         new: dict[str, Tensor] = {"fact": pairs.fact + start}
         for path, network in networks.items():

@@ -205,7 +205,7 @@ class Job:
             self._progress.stage("audit again", answers)
             report = candidates.measure(trained)
         failed = _unanswered(report)
-        if trainer.editor.accumulates:
+        if trainer.editor.accumulates and self._recipe.audit.unanswered == "forget":
 
             def left_after(gone: Collection[int]) -> dict[int, Failure]:
                 nonlocal trained

@@ -75,8 +75,13 @@ class Base:
         hold it); or a file of JSON with a device map. Code that comes with the model runs only with
         `trust_remote_code`. Raises UsageError with one sentence where the model cannot be loaded, or is an adapter:
         what an adapter is put upon is a path that it names itself.
+
+        From then on the process takes numbers below 1e-38 for zero. Attention that vanishes leaves many of them in the
+        gradients of lower layers, and a processor counts with them some hundred times slower.
         """
         from lifelong.models.loading import load
+
+        torch.set_flush_denormal(True)
 
         path = str(EMBEDDED_PATH) if model == EMBEDDED else model
         try:
