@@ -182,7 +182,9 @@ def step_table(results: Results) -> str:
 def study_part(results: Results, plots: Path) -> str:
     """The plot of each figure over the batch size, and the table behind them."""
     parts, rows = [], []
-    for title, column in STUDIED.items():
+    every = [figures for by_size in results.study.values() for figures in by_size.values()]
+    shown = {title: column for title, column in STUDIED.items() if any(f[column] is not None for f in every)}
+    for title, column in shown.items():
         series = [
             Series(recipe, [(size, figures[column]) for size, figures in sorted(by_size.items())])
             for recipe, by_size in sorted(results.study.items())
@@ -191,10 +193,9 @@ def study_part(results: Results, plots: Path) -> str:
         parts.append(_plot(drawn, f"{title} by batch size", plots / f"batch-sizes-{title}.svg"))
     for recipe, by_size in sorted(results.study.items()):
         for size, figures in sorted(by_size.items()):
-            rows.append([recipe, str(size), *(_share(figures[column]) for column in STUDIED.values())])
-    first = next(iter(next(iter(results.study.values())).values()))
-    told = f"{first['edits']} edits of CounterFact in one job; seed {results.seed}, base `{results.base}`."
-    return "\n\n".join([told, " ".join(parts), _table(["recipe", "batch", *STUDIED], rows)])
+            rows.append([recipe, str(size), *(_share(figures[column]) for column in shown.values())])
+    told = f"{every[0]['edits']} edits of CounterFact in one job; seed {results.seed}, base `{results.base}`."
+    return "\n\n".join([told, " ".join(parts), _table(["recipe", "batch", *shown], rows)])
 
 
 def _plot(drawn: Html, told: str, path: Path) -> str:

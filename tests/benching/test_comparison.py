@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.compare import Plan
-from benchmarks.comparison_page import Results, put, step_table, stream_table, write_page
+from benchmarks.comparison_page import Results, figures_of, put, step_table, stream_table, write_page
 from benchmarks.tune import MOST_TRIALS, SPACES, recipe_with, trials_of
 from lifelong.config import recipe_names
 from lifelong.editors import editor_of
@@ -17,8 +17,13 @@ from lifelong.evaluation.metrics import Accuracy, Metrics
 
 
 def benched(reliability: float, **figures: Any) -> dict[str, Any]:
-    """What a bench of 40 edits, 20 of them scored, leaves, as far as the page reads it."""
-    metrics = Metrics(40, reliability=Accuracy(exact=reliability), counts={"facts": 20}, **figures)
+    """What the page tells of a bench of 40 edits, 20 of them scored."""
+    return dict(figures_of(result(reliability, **figures)))
+
+
+def result(reliability: float, edits: int = 40, **figures: Any) -> dict[str, Any]:
+    """What a bench leaves, as far as the page reads it."""
+    metrics = Metrics(edits, reliability=Accuracy(exact=reliability), counts={"facts": 20}, **figures)
     return {**metrics.to_dict(), "bench": {"curve": [{}, {}]}}
 
 
@@ -33,7 +38,7 @@ def test_words_around_the_marks_stay_and_what_is_between_them_is_put_anew() -> N
 
 def test_the_best_of_a_column_stands_out_and_a_column_without_probes_is_left_out() -> None:
     rows = {"rome": benched(0.25), "default": benched(0.75, seconds_per_edit=0.5, peak_mb=1234.5)}
-    table = stream_table("zsRE", rows, Results("abc", 0, {}, {"zsRE": rows}, {})).splitlines()
+    table = stream_table("zsRE", rows, Results("abc", 0, {})).splitlines()
     assert table[0] == "40 edits of zsRE in 2 jobs, 20 of them scored; seed 0, base `abc`."
     assert table[2:] == [
         "| recipe | reliability | s an edit | bytes an edit | peak MB |",
@@ -47,7 +52,7 @@ def test_a_stream_is_drawn_with_a_bar_for_each_recipe(tmp_path: Path) -> None:
     page = tmp_path / "COMPARISON.md"
     page.write_text("<!-- zsRE -->\n<!-- end of zsRE -->\n")
     rows = {"rome": benched(0.25), "default": benched(0.75)}
-    write_page(Results("abc", 0, {}, {"zsRE": rows}, {}), tmp_path)
+    write_page(Results("abc", 0, {("zsRE", recipe): found for recipe, found in rows.items()}), tmp_path)
     assert "![reliability of each recipe](comparison/zsRE-reliability.svg)" in page.read_text()
     drawn = (tmp_path / "comparison" / "zsRE-reliability.svg").read_text()
     assert all(word in drawn for word in ("<svg", "rome", "default", "0.25", "0.75"))
@@ -56,24 +61,45 @@ def test_a_stream_is_drawn_with_a_bar_for_each_recipe(tmp_path: Path) -> None:
 
 def test_the_editing_step_is_told_as_a_ratio_to_the_default() -> None:
     step = {"edits": 8, "preparation": 0.0, "batched": 20.0, "alone": 60.0, "bytes": 100, "peak_mb": 300.0}
-    rows = {"grace": {**step, "batched": 10.0, "alone": 300.0}, "default": step}
-    assert "| grace | 0 | 10 | 300 | 0.50 | 15.00 | 100 | 300 | alone |" in step_table(Results("abc", 0, rows, {}, {}))
+    rows = {("steps", "grace"): {**step, "batched": 10.0, "alone": 300.0}, ("steps", "default"): step}
+    assert "| grace | 0 | 10 | 300 | 0.50 | 15.00 | 100 | 300 | alone |" in step_table(Results("abc", 0, rows))
 
 
-def test_results_are_found_at_their_places(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(json.dumps({"edits": 1}))
-    found = Results.of("abc", 0, {("zsRE", "rome"): tmp_path / "a", ("study", "memit", "64"): tmp_path / "b"})
-    assert found.streams == {"zsRE": {"rome": {"edits": 1}}}
-    assert found.study == {"memit": {64: {"edits": 1}}}
+def finished(directory: Path, name: str, **asked: Any) -> Path:
+    path = directory / name
+    path.write_text(json.dumps(result(**asked)))
+    return path
+
+
+def test_figures_outlive_the_folder_that_they_were_made_in(tmp_path: Path) -> None:
+    """What is finished anew takes the place of what the page knew; the rest of it stays."""
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "COMPARISON.md").write_text(
+        "<!-- zsRE -->\n<!-- end of zsRE -->\n<!-- batch sizes -->\n<!-- end of batch sizes -->\n"
+    )
+    one, other = finished(tmp_path, "a", reliability=0.25), finished(tmp_path, "b", reliability=0.5)
+    write_page(Results.of("abc", 0, {("zsRE", "rome"): one, ("study", "memit", "64"): one}, tmp_path), tmp_path)
+    again = Results.of("abc", 0, {("zsRE", "rome"): other}, tmp_path)
+    assert again.streams["zsRE"]["rome"]["reliability"] == 0.5
+    assert again.study["memit"][64]["reliability"] == 0.25
+    assert not Results.of("another base", 0, {}, tmp_path).figures
+    assert not Results.of("abc", 1, {}, tmp_path).figures
+
+
+def test_figures_of_other_numbers_of_edits_never_stand_in_one_table(tmp_path: Path) -> None:
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "COMPARISON.md").write_text("<!-- zsRE -->\n<!-- end of zsRE -->\n")
+    few, many = finished(tmp_path, "a", reliability=0.5), finished(tmp_path, "b", reliability=0.25, edits=1000)
+    write_page(Results.of("abc", 0, {("zsRE", "rome"): few, ("zsRE", "memit"): few}, tmp_path), tmp_path)
+    assert set(Results.of("abc", 0, {("zsRE", "rome"): many}, tmp_path).streams["zsRE"]) == {"rome"}
 
 
 def test_the_study_edits_one_by_one_in_batches_and_all_at_once(tmp_path: Path) -> None:
-    runs = list(Plan(("memit", "rome", "grace"), 1000, 4096, 0, "embedded", tmp_path).studies())
-    places = [run.place[1:] for run in runs]
-    assert places == [("memit", str(4**power)) for power in range(7)] + [("rome", "1")]
-    assert runs[3].arguments["overrides"]["method"] == {"batch_size": 64}
-    assert len({run.result for run in runs}) == len(runs)
+    memit, rome = Plan(("memit", "rome", "grace"), 1000, 4096, 0, "embedded", tmp_path).studies()
+    assert memit.arguments["sizes"] == tuple(4**power for power in range(7))
+    assert list(rome.results) == [("study", "rome", "1")]
+    assert memit.results[("study", "memit", "64")].parent.name == "batch-64"
+    assert len({*memit.results.values(), *rome.results.values()}) == 8
 
 
 @pytest.mark.parametrize("name", recipe_names())
