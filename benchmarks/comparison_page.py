@@ -36,8 +36,8 @@ COSTS: Mapping[str, tuple[str, ...]] = {
     "peak MB": ("peak_mb",),
 }
 DRAWN = ("reliability", "generality", "unrelated", "retention")
+TIMES = ("batched", "alone", "published")
 STUDIED = {"reliability": "reliability", "generality": "generality", "locality": "same relation"}
-AS_PUBLISHED = ("grace", "melo", "scen")
 
 
 RESULTS = Path("comparison") / "results.jsonl"
@@ -160,20 +160,20 @@ def step_table(results: Results) -> str:
     default = results.steps.get("default", {}).get("batched")
     rows = []
     for recipe, figures in sorted(results.steps.items(), key=_default_first):
-        shown = [_number(figures[key]) for key in ("preparation", "batched", "alone")]
-        ratios = [_ratio(figures[key], default) for key in ("batched", "alone")]
-        published = "alone" if recipe in AS_PUBLISHED else ""
-        rows.append([recipe, *shown, *ratios, _number(figures["bytes"]), _number(figures["peak_mb"]), published])
+        shown = [_number(figures[key]) for key in ("preparation", *TIMES)]
+        ratios = [_ratio(figures[key], default) for key in TIMES]
+        rows.append([recipe, *shown, *ratios, _number(figures["bytes"]), _number(figures["peak_mb"])])
     header = [
         "recipe",
         "preparation, s",
         "batched, ms",
         "alone, ms",
+        "as published, ms",
         "batched / default",
         "alone / default",
+        "as published / default",
         "bytes",
         "peak MB",
-        "as published",
     ]
     edits = next(iter(results.steps.values()))["edits"]
     return f"{edits} edits of CounterFact, base `{results.base}`.\n\n{_table(header, rows)}"
@@ -223,8 +223,8 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _ratio(value: float, default: float | None) -> str:
-    return f"{value / default:.2f}" if default else "-"
+def _ratio(value: float | None, default: float | None) -> str:
+    return f"{value / default:.2f}" if value is not None and default else "-"
 
 
 def _default_first(item: tuple[str, Any]) -> tuple[bool, str]:

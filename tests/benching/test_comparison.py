@@ -60,9 +60,20 @@ def test_a_stream_is_drawn_with_a_bar_for_each_recipe(tmp_path: Path) -> None:
 
 
 def test_the_editing_step_is_told_as_a_ratio_to_the_default() -> None:
-    step = {"edits": 8, "preparation": 0.0, "batched": 20.0, "alone": 60.0, "bytes": 100, "peak_mb": 300.0}
-    rows = {("steps", "grace"): {**step, "batched": 10.0, "alone": 300.0}, ("steps", "default"): step}
-    assert "| grace | 0 | 10 | 300 | 0.50 | 15.00 | 100 | 300 | alone |" in step_table(Results("abc", 0, rows))
+    step = {
+        "edits": 8,
+        "preparation": 0.0,
+        "batched": 20.0,
+        "alone": 60.0,
+        "published": None,
+        "bytes": 100,
+        "peak_mb": 300.0,
+    }
+    rows = {
+        ("steps", "grace"): {**step, "batched": 10.0, "alone": 300.0, "published": 400.0},
+        ("steps", "default"): step,
+    }
+    assert "| grace | 0 | 10 | 300 | 400 | 0.50 | 15.00 | 20.00 | 100 | 300 |" in step_table(Results("abc", 0, rows))
 
 
 def finished(directory: Path, name: str, **asked: Any) -> Path:
