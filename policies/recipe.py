@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -166,10 +167,12 @@ def parse_recipe(toml: str, overrides: dict[str, Any] | None = None) -> Recipe:
     Raises `tomllib.TOMLDecodeError` for text that is not TOML and `pydantic.ValidationError` for unknown or
     impossible dials.
     """
-    data = tomllib.loads(toml)
-    for section, dials in (overrides or {}).items():
-        if isinstance(dials, dict):
-            data[section] = {**data.get(section, {}), **dials}
-        else:
-            data[section] = dials
-    return Recipe.model_validate(data)
+    return Recipe.model_validate(laid_over(tomllib.loads(toml), overrides or {}))
+
+
+def laid_over(dials: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Dials section by section, with some of them overridden."""
+    merged = dict(dials)
+    for section, own in overrides.items():
+        merged[section] = {**merged.get(section, {}), **own} if isinstance(own, Mapping) else own
+    return merged

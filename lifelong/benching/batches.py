@@ -25,6 +25,7 @@ from lifelong.files import write_atomically
 from lifelong.jobs.progress import Progress, Silent
 from lifelong.reports.html import note, page, section, table
 from lifelong.reports.plots import Series, line_plot
+from policies.recipe import laid_over
 
 LEAST_WAVE = 32
 _FIGURES = ("reliability", "generality", "unrelated", "same relation", "same subject", "retention")
@@ -81,9 +82,7 @@ def bench_batches(
     results = {}
     with folder_of(out) as folder, shared_measurements():
         for size in sizes:
-            merged = {name: dict(dials) for name, dials in (overrides or {}).items()}
-            for section_, dials in in_batches_of(size, edits).items():
-                merged[section_] = {**merged.get(section_, {}), **dials}
+            merged = laid_over(overrides or {}, in_batches_of(size, edits))
             kept = {**asked, "edits": edits, "per_job": edits, "overrides": merged, "progress": progress or Silent()}
             results[size] = bench_beside(data, batch_folder(folder, size), **kept)
         write_atomically(folder / "batch-sizes.html", render_batches(results).encode())

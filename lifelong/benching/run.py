@@ -41,6 +41,7 @@ from lifelong.files import write_atomically
 from lifelong.jobs.progress import Silent
 from lifelong.models.edited import EditedModel
 from policies.audit import Limits
+from policies.recipe import laid_over
 
 if TYPE_CHECKING:
     from lifelong.jobs.progress import Progress
@@ -64,10 +65,7 @@ class Settings:
     @property
     def dials(self) -> dict[str, Any]:
         """Every dial that differs from the recipe's own, section by section."""
-        merged = ablated_dials(self.ablate, read_recipe(self.recipe))
-        for section, dials in self.overrides.items():
-            merged[section] = {**merged.get(section, {}), **dials}
-        return merged
+        return laid_over(ablated_dials(self.ablate, read_recipe(self.recipe)), self.overrides)
 
     @property
     def limits(self) -> Limits:
@@ -81,8 +79,7 @@ class Settings:
 
         What is not answered stays in weights that facts share, as in the papers: taken out, the rest would look better.
         """
-        dials = self.dials
-        return {**dials, "audit": {**dials.get("audit", {}), "locality": 0.0, "retention": 0.0, "unanswered": "keep"}}
+        return laid_over(self.dials, {"audit": {"locality": 0.0, "retention": 0.0, "unanswered": "keep"}})
 
     def measured(self, edited: EditedModel) -> EditedModel:
         """The model whose answers are measured: the published one, unless its gate is ablated."""
