@@ -1,6 +1,6 @@
 """Every recipe on the same edits, side by side: what docs/COMPARISON.md holds.
 
-    benchmarks/compare.sh [--edits 1000] [--study 4096] [--seed 0] [--recipe NAME ...] [--out build/comparison]
+    benchmarks/compare.sh [--edits 1000] [--study 256 --study 4096] [--seed 0] [--recipe NAME ...] [--out FOLDER]
     benchmarks/compare.sh --sequential-batch    # the study of batch sizes alone
     benchmarks/compare.sh --page                # write the page again from what is finished
     benchmarks/compare.sh --at-once 8           # eight runs at a time
@@ -28,7 +28,7 @@ from typing import Any
 
 import click
 
-from benchmarks.comparison_page import Place, Results, write_page
+from benchmarks.comparison_page import Place, Results, study_place, write_page
 from benchmarks.editing_step import editing_step
 from editlog.errors import LifelongError
 from lifelong.benching.batches import batch_folder, bench_batches, bench_beside, sharing_reference
@@ -91,7 +91,7 @@ class Plan:
 
     recipes: tuple[str, ...]
     edits: int
-    study: int
+    studied: tuple[int, ...]
     seed: int
     model: str
     out: Path
@@ -116,13 +116,15 @@ class Plan:
 
     def studies(self) -> Iterator[Run]:
         """Each recipe that edits in batches, in one job, by powers of four up to all edits at once."""
-        powers = [4**power for power in range(8) if 4**power < self.study]
-        for recipe in sorted(set(STUDIED) & set(self.recipes)):
-            sizes = (1,) if recipe == "rome" else (*powers, self.study)
-            asked = {"recipe": recipe, "sizes": sizes, "edits": self.study, **self._every(next(iter(STREAMS)))}
-            out = self.out / f"study-{self.study}-seed-{self.seed}" / recipe
-            results = {("study", recipe, str(size)): batch_folder(out, size) / "result.json" for size in sizes}
-            yield Run(run_study, {**asked, "out": out}, results)
+        for edits in self.studied:
+            powers = [4**power for power in range(8) if 4**power < edits]
+            for recipe in sorted(set(STUDIED) & set(self.recipes)):
+                sizes = (1,) if recipe == "rome" else (*powers, edits)
+                asked = {"recipe": recipe, "sizes": sizes, "edits": edits, **self._every(next(iter(STREAMS)))}
+                out = self.out / f"study-{edits}-seed-{self.seed}" / recipe
+                places = {size: study_place(edits, recipe, size) for size in sizes}
+                results = {place: batch_folder(out, size) / "result.json" for size, place in places.items()}
+                yield Run(run_study, {**asked, "out": out}, results)
 
     def _every(self, stream: str) -> dict[str, Any]:
         return {"model": self.model, "data": _source(stream), "seeds": (self.seed,)}
@@ -134,7 +136,9 @@ def _source(stream: str) -> Path:
 
 @click.command()
 @click.option("--edits", default=1000, show_default=True, help="Edits of each stream.")
-@click.option("--study", default=4096, show_default=True, help="Edits of the study of batch sizes.")
+@click.option(
+    "--study", "studied", multiple=True, default=(256, 4096), show_default=True, help="Edits of a study of batch sizes."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--recipe", "recipes", multiple=True, help="A recipe to compare [default: all].")
 @click.option("--model", default=EMBEDDED, show_default=True)
@@ -145,7 +149,7 @@ def _source(stream: str) -> Path:
 def main(
     *,
     edits: int,
-    study: int,
+    studied: tuple[int, ...],
     seed: int,
     recipes: tuple[str, ...],
     model: str,
@@ -156,7 +160,7 @@ def main(
 ) -> None:
     """Run what is not finished and write docs/COMPARISON.md; exit code 1 where a run failed."""
     base = Base.load(model).fingerprint.removeprefix("sha256:")[:12]
-    plan = Plan(recipes or tuple(recipe_names()), edits, study, seed, model, out.absolute() / f"base-{base}")
+    plan = Plan(recipes or tuple(recipe_names()), edits, studied, seed, model, out.absolute() / f"base-{base}")
     everything = [run for part in (plan.benches(), plan.steps(), plan.studies()) for run in part]
     asked = [] if only_page else list(plan.studies()) if sequential_batch else everything
     os.environ[CACHE_VARIABLE] = str(plan.out / "cache")

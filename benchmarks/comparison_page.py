@@ -19,7 +19,8 @@ from lifelong.reports.plots import Series, as_file, bar_plot, line_plot
 
 Figures = Mapping[str, Any]
 Place = tuple[str, ...]
-"""Where figures stand: ("steps", recipe), (stream, recipe), or ("study", recipe, batch size)."""
+"""Where figures stand: ("steps", recipe), (stream, recipe), or what `study_place` says."""
+_STUDY = "study of "
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "reliability": ("reliability", "exact"),
     "generality": ("generality", "exact"),
@@ -76,18 +77,18 @@ class Results:
         """Those of each stream, by recipe."""
         by_stream: dict[str, dict[str, Figures]] = {}
         for (part, recipe, *_), found in self.figures.items():
-            if part not in ("steps", "study"):
+            if part != "steps" and not part.startswith(_STUDY):
                 by_stream.setdefault(part, {})[recipe] = found
         return by_stream
 
     @property
-    def study(self) -> dict[str, dict[int, Figures]]:
-        """Those of the batch sizes, by recipe and size."""
-        by_recipe: dict[str, dict[int, Figures]] = {}
-        for (part, recipe, *size), found in self.figures.items():
-            if part == "study":
-                by_recipe.setdefault(recipe, {})[int(size[0])] = found
-        return by_recipe
+    def studies(self) -> dict[int, dict[str, dict[int, Figures]]]:
+        """Those of the batch sizes, by number of edits, recipe and size."""
+        found: dict[int, dict[str, dict[int, Figures]]] = {}
+        for (part, recipe, *size), figures in self.figures.items():
+            if part.startswith(_STUDY):
+                found.setdefault(int(part.removeprefix(_STUDY)), {}).setdefault(recipe, {})[int(size[0])] = figures
+        return dict(sorted(found.items()))
 
     def lines(self) -> str:
         """What RESULTS holds of them."""
@@ -96,6 +97,11 @@ class Results:
             for place, found in sorted(self.figures.items())
         )
         return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def study_place(edits: int, recipe: str, size: int) -> Place:
+    """Where the figures of a batch size stand."""
+    return f"{_STUDY}{edits}", recipe, str(size)
 
 
 def figures_of(result: Figures) -> Figures:
@@ -114,8 +120,9 @@ def write_page(results: Results, docs: Path) -> None:
         text = put(text, name, f"{stream_table(name, figures, results)}\n\n{stream_plots(name, figures, plots)}")
     if results.steps:
         text = put(text, "editing step", step_table(results))
-    if results.study:
-        text = put(text, "batch sizes", study_part(results, plots))
+    if results.studies:
+        parts = [study_part(edits, by_recipe, plots) for edits, by_recipe in results.studies.items()]
+        text = put(text, "batch sizes", "\n\n".join(parts))
     path.write_text(text, encoding="utf-8")
     (docs / RESULTS).write_text(results.lines(), encoding="utf-8")
 
@@ -179,22 +186,22 @@ def step_table(results: Results) -> str:
     return f"{edits} edits of CounterFact, base `{results.base}`.\n\n{_table(header, rows)}"
 
 
-def study_part(results: Results, plots: Path) -> str:
+def study_part(edits: int, by_recipe: Mapping[str, Mapping[int, Figures]], plots: Path) -> str:
     """The plot of each figure over the batch size, and the table behind them."""
     parts, rows = [], []
-    every = [figures for by_size in results.study.values() for figures in by_size.values()]
+    every = [figures for by_size in by_recipe.values() for figures in by_size.values()]
     shown = {title: column for title, column in STUDIED.items() if any(f[column] is not None for f in every)}
     for title, column in shown.items():
         series = [
             Series(recipe, [(size, figures[column]) for size, figures in sorted(by_size.items())])
-            for recipe, by_size in sorted(results.study.items())
+            for recipe, by_size in sorted(by_recipe.items())
         ]
         drawn = line_plot(title, series, x_label="edits solved for at once", share=True, log_x=True)
-        parts.append(_plot(drawn, f"{title} by batch size", plots / f"batch-sizes-{title}.svg"))
-    for recipe, by_size in sorted(results.study.items()):
+        parts.append(_plot(drawn, f"{title} by batch size", plots / f"batch-sizes-{edits}-{title}.svg"))
+    for recipe, by_size in sorted(by_recipe.items()):
         for size, figures in sorted(by_size.items()):
             rows.append([recipe, str(size), *(_share(figures[column]) for column in shown.values())])
-    told = f"{every[0]['edits']} edits of CounterFact in one job; seed {results.seed}, base `{results.base}`."
+    told = f"### {edits:,} edits of CounterFact in one job"
     return "\n\n".join([told, " ".join(parts), _table(["recipe", "batch", *shown], rows)])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.compare import Plan
-from benchmarks.comparison_page import Results, figures_of, put, step_table, stream_table, write_page
+from benchmarks.comparison_page import Results, figures_of, put, step_table, stream_table, study_place, write_page
 from benchmarks.tune import MOST_TRIALS, SPACES, recipe_with, trials_of
 from lifelong.config import recipe_names
 from lifelong.editors import editor_of
@@ -89,10 +89,10 @@ def test_figures_outlive_the_folder_that_they_were_made_in(tmp_path: Path) -> No
         "<!-- zsRE -->\n<!-- end of zsRE -->\n<!-- batch sizes -->\n<!-- end of batch sizes -->\n"
     )
     one, other = finished(tmp_path, "a", reliability=0.25), finished(tmp_path, "b", reliability=0.5)
-    write_page(Results.of("abc", 0, {("zsRE", "rome"): one, ("study", "memit", "64"): one}, tmp_path), tmp_path)
+    write_page(Results.of("abc", 0, {("zsRE", "rome"): one, study_place(40, "memit", 64): one}, tmp_path), tmp_path)
     again = Results.of("abc", 0, {("zsRE", "rome"): other}, tmp_path)
     assert again.streams["zsRE"]["rome"]["reliability"] == 0.5
-    assert again.study["memit"][64]["reliability"] == 0.25
+    assert again.studies[40]["memit"][64]["reliability"] == 0.25
     assert not Results.of("another base", 0, {}, tmp_path).figures
     assert not Results.of("abc", 1, {}, tmp_path).figures
 
@@ -106,10 +106,10 @@ def test_figures_of_other_numbers_of_edits_never_stand_in_one_table(tmp_path: Pa
 
 
 def test_the_study_edits_one_by_one_in_batches_and_all_at_once(tmp_path: Path) -> None:
-    memit, rome = Plan(("memit", "rome", "grace"), 1000, 4096, 0, "embedded", tmp_path).studies()
+    memit, rome = Plan(("memit", "rome", "grace"), 1000, (4096,), 0, "embedded", tmp_path).studies()
     assert memit.arguments["sizes"] == tuple(4**power for power in range(7))
-    assert list(rome.results) == [("study", "rome", "1")]
-    assert memit.results[("study", "memit", "64")].parent.name == "batch-64"
+    assert list(rome.results) == [study_place(4096, "rome", 1)]
+    assert memit.results[study_place(4096, "memit", 64)].parent.name == "batch-64"
     assert len({*memit.results.values(), *rome.results.values()}) == 8
 
 
