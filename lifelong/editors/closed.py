@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lifelong.editors import Dials, Edit, Editor, Lesson, Outcome, Wave
-from lifelong.editors.covariance import covariances
+from lifelong.editors.covariance import Definite, covariances
 from lifelong.editors.measuring import measured_once
 from lifelong.editors.reading import one_site, read, subject_end
 from lifelong.editors.routers import AlwaysOn, Router, Scene
@@ -88,11 +88,14 @@ class ClosedFormEditor(Editor):
     accumulates = True
 
     @abstractmethod
-    def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
-        """Δ float64 [out, in] for a batch: `covariance` float64 [in, in], keys float64 [n, in], residuals [n, out]."""
+    def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
+        """Δ float64 [out, in] for a batch: `ordinary` [in, in], keys float64 [n, in], residuals float64 [n, out]."""
 
-    def ordinary(self, covariance: Tensor, past: Tensor) -> Tensor:
-        """What a batch is weighed against, float64 [in, in]: ordinary text alone, unless earlier keys [n, in] count."""
+    def ordinary(self, covariance: Definite, past: Tensor) -> Definite:
+        """What a batch is weighed against, [in, in]: ordinary text alone, unless earlier keys count, too.
+
+        `past` is KᵀK of those, float64 [in, in].
+        """
         return covariance
 
     def kept(self, base: Base, ledger: Ledger, expert: Expert) -> State:
@@ -180,7 +183,7 @@ class ClosedFormEditor(Editor):
         """The ledger with `added` inserted behind `before`, batch by batch."""
         covariance = covariances(base, self.corpus, list(added.keys))
         deltas = {site: delta.clone() for site, delta in before.deltas.items()}
-        past = {site: keys.double() for site, keys in before.keys.items()}
+        past = {site: _moment(keys.double()) for site, keys in before.keys.items()}
         for batch in sorted(set(added.batches.tolist())):
             rows = (added.batches == batch).nonzero().squeeze(1)
             keys = {site: keys[rows].double() for site, keys in added.keys.items()}
@@ -189,7 +192,7 @@ class ClosedFormEditor(Editor):
             for place, site in enumerate(deltas):
                 share = missing / (len(deltas) - place)
                 change = self.solve(self.ordinary(covariance[site], past[site]), keys[site], share)
-                past[site] = torch.cat([past[site], keys[site]])
+                past[site] += _moment(keys[site])
                 deltas[site] += change
                 missing = missing - keys[site] @ change.T
         return Ledger(
@@ -205,6 +208,10 @@ class ClosedFormEditor(Editor):
         tensors = {site: Dense(delta.to(dtype)) for site, delta in ledger.deltas.items()}
         facts = tuple(sorted(set(ledger.facts)))
         return Expert(facts, tensors, self.recipe.digest, base.fingerprint, "dense", ALWAYS)
+
+
+def _moment(keys: Tensor) -> Tensor:
+    return keys.T @ keys
 
 
 def _empty(sites: Sequence[Site]) -> Ledger:

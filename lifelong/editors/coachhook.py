@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lifelong.editors.closed import Ledger
-from lifelong.editors.covariance import ordinary_keys
+from lifelong.editors.covariance import Definite, ordinary_keys
 from lifelong.editors.memit import MemitDials, MemitEditor
 from lifelong.editors.routers import Scene
 from lifelong.editors.state import State
@@ -50,15 +50,14 @@ class CoachHookEditor(MemitEditor):
 
     Dials = CoachHookDials
 
-    def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
+    def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
         """Least squares against what `ordinary` says."""
-        change: Tensor = torch.linalg.solve(covariance + keys.T @ keys, keys.T @ residuals)
+        change: Tensor = torch.linalg.solve(ordinary.matrix + keys.T @ keys, keys.T @ residuals)
         return change.T
 
-    def ordinary(self, covariance: Tensor, past: Tensor) -> Tensor:
+    def ordinary(self, covariance: Definite, past: Tensor) -> Definite:
         """Ordinary text by the weight `preserve`, and every earlier key."""
-        kept: Tensor = self.dials.preserve * covariance
-        return kept + past.T @ past
+        return Definite(self.dials.preserve * covariance.matrix + past)
 
     def kept(self, base: Base, ledger: Ledger, expert: Expert) -> State:
         """The ledger, and for each site what the token gate compares with: mean, deviation, bound; float32 [3]."""

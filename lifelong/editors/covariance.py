@@ -7,6 +7,7 @@ the widths of small bases, and take seconds; more text is a matter of `--corpus`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,8 +24,25 @@ RIDGE = 1e-4
 """Added to the diagonal, in its mean: directions that the text never shows must not be free of charge."""
 
 
-def covariances(base: Base, corpus: Corpus, paths: Sequence[str]) -> dict[str, Tensor]:
-    """E[k kᵀ] of what each module reads, float64 [in, in] by path, positive definite."""
+class Definite:
+    """A positive definite matrix, float64 [n, n], factored once for all systems that are solved with it."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        self.matrix = matrix
+
+    @cached_property
+    def _factor(self) -> Tensor:
+        factor: Tensor = torch.linalg.cholesky(self.matrix)
+        return factor
+
+    def solve(self, columns: Tensor) -> Tensor:
+        """M⁻¹X for float64 X [n, columns]."""
+        solved: Tensor = torch.cholesky_solve(columns, self._factor)
+        return solved
+
+
+def covariances(base: Base, corpus: Corpus, paths: Sequence[str]) -> dict[str, Definite]:
+    """E[k kᵀ] of what each module reads, [in, in] by path."""
     found = {}
     for path in paths:
         state = prepared(
@@ -36,7 +54,7 @@ def covariances(base: Base, corpus: Corpus, paths: Sequence[str]) -> dict[str, T
         )
         moment = state.tensors["covariance"].double()
         ridge = RIDGE * moment.diagonal().mean().clamp_min(1e-12)
-        found[path] = moment + ridge * torch.eye(len(moment), dtype=torch.float64)
+        found[path] = Definite(moment + ridge * torch.eye(len(moment), dtype=torch.float64))
     return found
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lifelong.editors.closed import ClosedDials, ClosedFormEditor
+from lifelong.editors.covariance import Definite
 
 
 class EmmetDials(ClosedDials):
@@ -29,9 +30,9 @@ class EmmetEditor(ClosedFormEditor):
 
     Dials = EmmetDials
 
-    def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
+    def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
         """The least change that maps every key to its residual."""
-        spread = torch.linalg.solve(covariance, keys.T)
+        spread = ordinary.solve(keys.T)
         gram = keys @ spread
         ridge = self.dials.ridge * gram.diagonal().mean() * torch.eye(len(keys), dtype=keys.dtype)
         by_fact: Tensor = torch.linalg.solve(gram + ridge, spread.T)

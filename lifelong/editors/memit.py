@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lifelong.editors.closed import ClosedDials, ClosedFormEditor
+from lifelong.editors.covariance import Definite
 
 
 class MemitDials(ClosedDials):
@@ -30,15 +31,15 @@ class MemitEditor(ClosedFormEditor):
 
     Dials = MemitDials
 
-    def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
+    def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
         """Least squares; by the smaller of the two equal systems, over facts or over the keys' width."""
-        kept = self.dials.preserve * covariance
+        preserve = self.dials.preserve
         if len(keys) < keys.shape[1]:
-            spread = torch.linalg.solve(kept, keys.T)
+            spread = ordinary.solve(keys.T) / preserve
             gram = torch.eye(len(keys), dtype=keys.dtype) + keys @ spread
             by_fact: Tensor = torch.linalg.solve(gram, spread.T)
             return residuals.T @ by_fact
-        change: Tensor = torch.linalg.solve(kept + keys.T @ keys, keys.T @ residuals)
+        change: Tensor = torch.linalg.solve(preserve * ordinary.matrix + keys.T @ keys, keys.T @ residuals)
         return change.T
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lifelong.editors.closed import ClosedDials, ClosedFormEditor
+from lifelong.editors.covariance import Definite
 
 
 class RomeDials(ClosedDials):
@@ -27,9 +28,9 @@ class RomeEditor(ClosedFormEditor):
 
     Dials = RomeDials
 
-    def solve(self, covariance: Tensor, keys: Tensor, residuals: Tensor) -> Tensor:
+    def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
         """The rank-one update of the only key."""
-        direction: Tensor = torch.linalg.solve(covariance, keys[0])
+        direction = ordinary.solve(keys.T)[:, 0]
         return torch.outer(residuals[0], direction) / (keys[0] @ direction)
 
 

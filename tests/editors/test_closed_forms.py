@@ -9,6 +9,7 @@ import torch
 from lifelong.editors import editor_of
 from lifelong.editors.closed import ClosedFormEditor
 from lifelong.editors.coachhook import z_scores
+from lifelong.editors.covariance import Definite
 from policies.recipe import Recipe
 
 WIDTH_IN, WIDTH_OUT, FACTS = 6, 4, 3
@@ -29,7 +30,8 @@ def case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def solved(made: ClosedFormEditor, c: np.ndarray, k: np.ndarray, r: np.ndarray) -> np.ndarray:
-    return made.solve(*(torch.from_numpy(x.copy()) for x in (c, k.T, r.T))).numpy()
+    covariance, keys, residuals = (torch.from_numpy(x.copy()) for x in (c, k.T, r.T))
+    return made.solve(Definite(covariance), keys, residuals).numpy()
 
 
 def test_rome_is_the_rank_one_update_of_its_paper(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
@@ -66,9 +68,9 @@ def test_coachhook_of_consecutive_batches_is_one_batch_of_all(case: tuple[np.nda
     covariance, keys, residuals = (torch.from_numpy(x.copy()) for x in (c, k.T, r.T))
     delta = torch.zeros(WIDTH_OUT, WIDTH_IN, dtype=torch.float64)
     for place in range(FACTS):
-        batch, past = slice(place, place + 1), keys[:place]
+        batch, past = slice(place, place + 1), keys[:place].T @ keys[:place]
         missing = residuals[batch] - keys[batch] @ delta.T
-        delta += made.solve(made.ordinary(covariance, past), keys[batch], missing)
+        delta += made.solve(made.ordinary(Definite(covariance), past), keys[batch], missing)
     np.testing.assert_allclose(delta.numpy(), r @ k.T @ np.linalg.inv(preserve * c + k @ k.T), rtol=1e-9)
 
 
