@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,15 @@ def test_the_fingerprint_is_of_weights_and_vocabulary(base: Base, tiny_model: Pa
     other = Base.load(str(tiny_model))
     other.tokenizer.add_tokens(["Zanzibar"])
     assert other.measure_fingerprint() != base.fingerprint
+
+
+def test_numbers_too_small_to_matter_count_as_zero_once_a_model_is_loaded(tiny_model: Path) -> None:
+    """A processor counts with them some hundred times slower (docs/LOG.md)."""
+    tiny = torch.full((2,), 1e-20)
+    torch.set_flush_denormal(False)
+    assert (tiny * tiny).all()
+    Base.load(str(tiny_model))
+    assert not (tiny * tiny).any()
 
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "no such model", ""])
