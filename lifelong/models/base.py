@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from editlog.errors import UsageError
 from lifelong.models.chat import Turn, render
+from lifelong.models.denormals import denormals_as_zero, start_threads
 from lifelong.models.placement import device_of, devices, weight_names, weight_of
 
 if TYPE_CHECKING:
@@ -75,13 +76,10 @@ class Base:
         hold it); or a file of JSON with a device map. Code that comes with the model runs only with
         `trust_remote_code`. Raises UsageError with one sentence where the model cannot be loaded, or is an adapter:
         what an adapter is put upon is a path that it names itself.
-
-        From then on the process takes numbers below 1e-38 for zero. Attention that vanishes leaves many of them in the
-        gradients of lower layers, and a processor counts with them some hundred times slower.
         """
         from lifelong.models.loading import load
 
-        torch.set_flush_denormal(True)
+        start_threads()
 
         path = str(EMBEDDED_PATH) if model == EMBEDDED else model
         try:
@@ -176,7 +174,7 @@ class Base:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Take no gradients for the base's own weights within this block.
+        """Take no gradients for the base's own weights within this block, and denormal numbers for zero.
 
         Only here: torch multiplies a slice by another kernel where the weights require no gradient, so a model
         that stayed frozen would differ in the last bits from the one that transformers loads.
@@ -184,7 +182,8 @@ class Base:
         free = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.model.requires_grad_(False)
         try:
-            yield
+            with denormals_as_zero():
+                yield
         finally:
             for parameter in free:
                 parameter.requires_grad_(True)
