@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -119,6 +120,7 @@ class ClosedFormEditor(Editor):
         keys, values = measured_once(
             (base.fingerprint, self.recipe.editor, shape, steps, tuple(lessons)),
             lambda: self._measured(base, sites, lessons, steps, advance),
+            recalled=partial(advance, len(lessons)) if advance else None,
         )
         before = Ledger.of(state) if state else _empty(sites)
         size = self.dials.batch_size or len(lessons)

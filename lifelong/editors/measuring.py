@@ -21,12 +21,17 @@ def shared_measurements() -> Iterator[None]:
         _SHARED.reset(token)
 
 
-def measured_once(what: Hashable, measure: Callable[[], T]) -> T:
-    """What `measure` gives, or gave before within `shared_measurements`; `what` names everything that shapes it."""
+def measured_once(what: Hashable, measure: Callable[[], T], *, recalled: Callable[[], None] | None = None) -> T:
+    """What `measure` gives, or gave before within `shared_measurements`; `what` names everything that shapes it.
+
+    `recalled` is called where nothing was measured.
+    """
     kept = _SHARED.get()
     if kept is None:
         return measure()
     if what not in kept:
         kept[what] = measure()
+    elif recalled:
+        recalled()
     found: T = kept[what]
     return found
