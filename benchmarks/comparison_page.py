@@ -39,8 +39,6 @@ COSTS: Mapping[str, tuple[str, ...]] = {
 DRAWN = ("reliability", "generality", "unrelated", "retention")
 TIMES = ("batched", "alone", "published")
 STUDIED = {"reliability": "reliability", "generality": "generality", "locality": "same relation"}
-
-
 RESULTS = Path("comparison") / "results.jsonl"
 
 

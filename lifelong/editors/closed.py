@@ -92,12 +92,9 @@ class ClosedFormEditor(Editor):
     def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
         """Δ float64 [out, in] for a batch: `ordinary` [in, in], keys float64 [n, in], residuals float64 [n, out]."""
 
-    def ordinary(self, covariance: Definite, past: Tensor) -> Definite:
-        """What a batch is weighed against, [in, in]: ordinary text alone, unless earlier keys count, too.
-
-        `past` is KᵀK of those, float64 [in, in].
-        """
-        return covariance
+    def behind(self, ordinary: Definite, keys: Tensor) -> Definite:
+        """What the next batch is weighed against: ordinary text alone, unless keys so far, float64 [n, in], count."""
+        return ordinary
 
     def kept(self, base: Base, ledger: Ledger, expert: Expert) -> State:
         """The state behind an edit; a subclass may add tensors of its own."""
@@ -183,9 +180,9 @@ class ClosedFormEditor(Editor):
 
     def _inserted(self, base: Base, before: Ledger, added: Ledger) -> Ledger:
         """The ledger with `added` inserted behind `before`, batch by batch."""
-        covariance = covariances(base, self.corpus, list(added.keys))
+        ordinary = covariances(base, self.corpus, list(added.keys))
         deltas = {site: delta.clone() for site, delta in before.deltas.items()}
-        past = {site: _moment(keys.double()) for site, keys in before.keys.items()}
+        ordinary = {site: self.behind(ordinary[site], keys.double()) for site, keys in before.keys.items()}
         for batch in sorted(set(added.batches.tolist())):
             rows = (added.batches == batch).nonzero().squeeze(1)
             keys = {site: keys[rows].double() for site, keys in added.keys.items()}
@@ -193,8 +190,8 @@ class ClosedFormEditor(Editor):
             missing = added.residuals[rows].double() - sum(keys[site] @ delta.T for site, delta in deltas.items())
             for place, site in enumerate(deltas):
                 share = missing / (len(deltas) - place)
-                change = self.solve(self.ordinary(covariance[site], past[site]), keys[site], share)
-                past[site] += _moment(keys[site])
+                change = self.solve(ordinary[site], keys[site], share)
+                ordinary[site] = self.behind(ordinary[site], keys[site])
                 deltas[site] += change
                 missing = missing - keys[site] @ change.T
         return Ledger(
@@ -210,10 +207,6 @@ class ClosedFormEditor(Editor):
         tensors = {site: Dense(delta.to(dtype)) for site, delta in ledger.deltas.items()}
         facts = tuple(sorted(set(ledger.facts)))
         return Expert(facts, tensors, self.recipe.digest, base.fingerprint, "dense", ALWAYS)
-
-
-def _moment(keys: Tensor) -> Tensor:
-    return keys.T @ keys
 
 
 def _empty(sites: Sequence[Site]) -> Ledger:

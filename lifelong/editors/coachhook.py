@@ -50,14 +50,9 @@ class CoachHookEditor(MemitEditor):
 
     Dials = CoachHookDials
 
-    def solve(self, ordinary: Definite, keys: Tensor, residuals: Tensor) -> Tensor:
-        """Least squares against what `ordinary` says."""
-        change: Tensor = torch.linalg.solve(ordinary.matrix + keys.T @ keys, keys.T @ residuals)
-        return change.T
-
-    def ordinary(self, covariance: Definite, past: Tensor) -> Definite:
-        """Ordinary text by the weight `preserve`, and every earlier key."""
-        return Definite(self.dials.preserve * covariance.matrix + past)
+    def behind(self, ordinary: Definite, keys: Tensor) -> Definite:
+        """With these keys, by the weight that they have in MEMIT's system."""
+        return Definite(ordinary.matrix + keys.T @ keys / self.dials.preserve)
 
     def kept(self, base: Base, ledger: Ledger, expert: Expert) -> State:
         """The ledger, and for each site what the token gate compares with: mean, deviation, bound; float32 [3]."""

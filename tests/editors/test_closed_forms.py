@@ -66,11 +66,12 @@ def test_coachhook_of_consecutive_batches_is_one_batch_of_all(case: tuple[np.nda
     c, k, r = case
     made, preserve = editor("coachhook", preserve=7.0), 7.0
     covariance, keys, residuals = (torch.from_numpy(x.copy()) for x in (c, k.T, r.T))
-    delta = torch.zeros(WIDTH_OUT, WIDTH_IN, dtype=torch.float64)
+    ordinary, delta = Definite(covariance), torch.zeros(WIDTH_OUT, WIDTH_IN, dtype=torch.float64)
     for place in range(FACTS):
-        batch, past = slice(place, place + 1), keys[:place].T @ keys[:place]
+        batch = slice(place, place + 1)
         missing = residuals[batch] - keys[batch] @ delta.T
-        delta += made.solve(made.ordinary(Definite(covariance), past), keys[batch], missing)
+        delta += made.solve(ordinary, keys[batch], missing)
+        ordinary = made.behind(ordinary, keys[batch])
     np.testing.assert_allclose(delta.numpy(), r @ k.T @ np.linalg.inv(preserve * c + k @ k.T), rtol=1e-9)
 
 
