@@ -73,9 +73,7 @@ def test_a_damaged_pack_is_put_aside_and_its_facts_are_trained_again(copy: Cli, 
     assert [path.read_bytes() for path in (copy.home / "log" / "evidence").rglob(pack.name)] == [bytes(raw)]
     assert copy("run").code in (0, 3)
     assert copy("ask", edited["prompt"]).out.strip() == edited["target"]
-    again = copy("experts", "list", "--json").json
-    assert sorted(row["facts"] for row in again) == sorted(row["facts"] for row in experts.values())
-    assert {digest for digest, row in experts.items() if row["pack"] != pack.stem} <= {row["hash"] for row in again}
+    assert {row["hash"] for row in copy("experts", "list", "--json").json} == experts.keys()
 
 
 def test_a_wave_that_is_trained_again_as_a_whole_gives_the_same_experts(copy: Cli) -> None:
